@@ -12,11 +12,11 @@ import (
 
 // AdminTLS names the PEM files of the admin interface's TLS. The zero value is plain HTTP.
 type AdminTLS struct {
-	Cert, Key string // of the server; Cert begins with its own certificate, then come the intermediate ones
-	ClientCA  string // authorities that sign clients' certificates; "": clients need none
+	Cert, Key string // of the server; Cert holds the server's certificate first, then the intermediate ones
+	ClientCA  string // authorities that sign clients' certificates; "": clients need no certificate
 }
 
-// Check returns an error if the files given do not make a whole. It does not read them.
+// Check returns an error if the files do not go together, as a certificate without a key. It does not read them.
 func (a AdminTLS) Check() error {
 	switch {
 	case (a.Cert == "") != (a.Key == ""):
@@ -66,7 +66,7 @@ func (a *adminTLS) reload() error {
 	return nil
 }
 
-// MostPEM is the largest file that a certificate or a key is read from, in octets.
+// MostPEM is the size, in octets, of the largest file that a certificate or a key is read from.
 const MostPEM = 1 << 20
 
 // ReadPair reads a certificate and its key from two PEM files.

@@ -10,21 +10,21 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// ahead signs the sets of addresses that policies of signed zones may answer with, as what is served changes. Nobody
-// waits for it: a verdict is published before its sets are signed, and what is asked for sooner is signed by whoever
-// answers, or answered by one address.
+// ahead signs, in the background, the sets of addresses that policies of signed zones may answer with, whenever what is
+// served changes. Nobody waits for it: a verdict is published before its sets are signed. A set that is asked for
+// before it is signed is signed by whoever answers, or answered by one address.
 type ahead struct {
 	log    *slog.Logger
-	rests  time.Duration                // times as long as it works
+	rests  time.Duration                // how many times as long as it works
 	state  atomic.Pointer[answer.State] // what is served
 	anew   atomic.Bool                  // look at everything again
 	wake   chan struct{}
-	chosen snapshot.Chosen // run's
+	chosen snapshot.Chosen // belongs to run
 
 	began time.Time // when run last went on after a rest
 }
 
-// The work takes a quarter of a processor at most, in pieces that are short beside a turn of the control loop.
+// The work takes a quarter of a processor at most, in pieces that are short compared to a turn of the control loop.
 const (
 	aheadWorks = time.Millisecond
 	aheadRests = 3 // times as long as it works
@@ -34,13 +34,13 @@ func newAhead(log *slog.Logger) *ahead {
 	return &ahead{log: log, rests: aheadRests, wake: make(chan struct{}, 1)}
 }
 
-// publish tells what is served now. It never blocks.
+// publish passes on what is served now. It never blocks.
 func (a *ahead) publish(s answer.State) {
 	a.state.Store(&s)
 	a.rouse()
 }
 
-// again has all sets signed in signatures that have just been prepared.
+// again has all sets signed with signatures that have just been prepared.
 func (a *ahead) again() {
 	a.anew.Store(true)
 	a.rouse()

@@ -6,8 +6,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// asker decides when to tell other servers which clients have asked here, for their forecasts. It does so when the
-// counts have changed enough to matter, but rarely enough that etcd, which keeps each version, does not notice.
+// asker decides when to tell other servers which clients have asked here. They need it for their forecasts. It reports
+// when the counts have changed enough to matter, but rarely: etcd keeps each version that is written.
 type asker struct {
 	ask  func(most int) *steer.Asked
 	told *steer.Asked

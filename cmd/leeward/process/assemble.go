@@ -39,7 +39,7 @@ type run struct {
 	answers     *answer.Responder   // nil: no DNS is served
 	dns         *socket.Server      // with answers
 	primary     *transfer.Primary   // answers transfers; nil: no DNS is served
-	keyring     *keyring            // nil: no zone is signed here, or its keys are elsewhere
+	keyring     *keyring            // nil: no zone is signed here, or the keys are elsewhere
 	roller      *roller             // nil: there are no keys in etcd to roll
 	signatory   *signatory          // with Sign
 	edge        *edge               // with Edge
@@ -49,19 +49,19 @@ type run struct {
 	strange     atomic.Bool         // etcd has another history than the one in service
 	prober      *probe.Prober       // nil: this process does not probe
 	names       *resolve.Resolver
-	looked      atomic.Bool   // the server has been ready once
+	looked      atomic.Bool   // the server has been ready at least once
 	assigned    atomic.Bool   // the prober knows its targets
 	etcd        *store.Store  // nil: the resources are files
 	link        *vantage.Link // with etcd
 	database    database
 	drilled     *drilled
-	opened      *opened // which policies have no pool
+	opened      *opened // watches which policies have no pool
 	bystanders  bystanders
 	files       *folder.Folder // nil: the resources are in etcd
 	keeper      *keeper        // nil: nothing is kept
 	memory      *memory        // with keeper
 	history     *history.Journal
-	recalling   sync.Mutex    // held while an answer of the past is worked out
+	recalling   sync.Mutex    // held while an answer of the past is explained
 	serials     *serialKeeper // nil: there is no etcd to keep them
 	metrics     *control.Metrics
 	heard       atomic.Pointer[time.Time] // when the watch on the resources last said something; nil: never
@@ -72,7 +72,7 @@ type run struct {
 	changes     console.Changes // for those who look at pages
 	reached     reached
 	token       token
-	shown       atomic.Pointer[tls.Certificate] // that probes present; nil: none
+	shown       atomic.Pointer[tls.Certificate] // certificate that probes present; nil: none
 	reading     sync.Mutex                      // held while credentials are read
 	running     Running
 

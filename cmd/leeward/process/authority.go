@@ -21,8 +21,9 @@ import (
 // askLimit is how long one server may take.
 const askLimit = 10 * time.Second
 
-// AskAuthority asks an authoritative server, an address with a port or without, for the RRset of a type at a name, over
-// TCP. It returns the RDATA and the TTL in seconds; none: the server has no such RRset.
+// AskAuthority asks an authoritative server for the RRset of a type at a name, over TCP. server is an address with or
+// without a port. It returns the RDATA of each record and the TTL in seconds. all is empty if the server has no such
+// RRset.
 func AskAuthority(ctx context.Context, server string, owner rr.Name, typ rr.Type) (all [][]byte, ttl int, err error) {
 	address, err := netip.ParseAddrPort(server)
 	if err != nil {
@@ -88,8 +89,8 @@ func AskAuthority(ctx context.Context, server string, owner rr.Name, typ rr.Type
 	return all, ttl, nil
 }
 
-// askParents asks all servers of a zone's parent for its DS: those that are given or, if there are none, all addresses
-// of the parent's NS, as a resolver tells them. An error is one of any of them.
+// askParents asks all servers of a zone's parent for its DS RRset: the given servers or, if there are none, all
+// addresses of the parent's NS, as a resolver finds them. It returns the error of the first server that fails.
 func askParents(ctx context.Context, origin rr.Name, servers []string, resolvers []netip.AddrPort) (
 	all []dnssec.ParentDS, err error,
 ) {
@@ -102,7 +103,7 @@ func askParents(ctx context.Context, origin rr.Name, servers []string, resolvers
 	}
 	for _, s := range servers {
 		ds, ttl, err := AskAuthority(ctx, s, origin, rr.TypeDS)
-		if found && errors.Is(err, syscall.ENETUNREACH) { // this host has no IPv6, say
+		if found && errors.Is(err, syscall.ENETUNREACH) { // this host may have no IPv6, for example
 			continue
 		}
 		if err != nil {

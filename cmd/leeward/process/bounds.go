@@ -15,10 +15,9 @@ import (
 	"leeward/server/transfer"
 )
 
-// A process shares out its resources at the start, so that a flood that uses up one of them leaves the others what they
-// need.
+// A process shares out its resources when it starts. A flood that uses up one share then leaves the others intact.
 
-// descriptors are the shares of file descriptors for what outsiders can open.
+// descriptors is how many file descriptors each part that outsiders can occupy may open.
 type descriptors struct {
 	tcp       int // connections of DNS clients
 	probes    int

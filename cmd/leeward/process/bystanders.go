@@ -24,7 +24,7 @@ type bystanders struct {
 	mu   sync.Mutex
 	at   time.Time // of the last attempt
 	last []admin.Server
-	gone map[string]time.Time // servers that have not ended on purpose: when they were first seen to say nothing
+	gone map[string]time.Time // servers that did not end on purpose, and when each was first found silent
 	err  error                // why last is not fresh; nil: it is
 }
 
@@ -34,7 +34,7 @@ const (
 	bystandersWait  = 2 * time.Second
 )
 
-// tell adds them to a status. While etcd does not answer, they stay as they were and are not fresh.
+// tell adds them to a status. While etcd does not answer, they stay as they were and are not marked fresh.
 func (b *bystanders) tell(ctx context.Context, s *admin.Status) {
 	if b.etcd == nil {
 		return
@@ -89,8 +89,8 @@ func (b *bystanders) read(ctx context.Context) {
 	}
 }
 
-// silent returns for how long servers have been silent, as far as this process has listened, that have not ended on
-// purpose. It is as old as the last status.
+// silent returns how long each server has been silent that has not ended on purpose, as far as this process has
+// listened. It is as old as the last status.
 func (b *bystanders) silent() map[string]time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -101,7 +101,8 @@ func (b *bystanders) silent() map[string]time.Duration {
 	return all
 }
 
-// sayWaits adds to a status whom rolls of keys wait for, as servers and signers have found that hold the keys.
+// sayWaits adds to a status who or what the rolls of keys wait for, as the servers and signers that hold the keys
+// report.
 func sayWaits(s *admin.Status) {
 	for _, v := range slices.Concat(s.Servers, s.Signers) {
 		for _, roll := range v.Rolls {

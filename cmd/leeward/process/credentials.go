@@ -26,7 +26,7 @@ func (r *run) credentials() []credential {
 		files = slices.DeleteFunc(files, func(f string) bool { return f == "" })
 		if len(files) > 0 {
 			all = append(all, credential{files, func() {
-				r.reading.Lock() // SIGHUP may be reading them too, and an older reading must not come last
+				r.reading.Lock() // SIGHUP may be reading them too, and the older reading must not win
 				defer r.reading.Unlock()
 				read()
 			}})
@@ -99,7 +99,7 @@ func (t *token) get() string {
 	return ""
 }
 
-// mostToken is the largest file that a token is read from, in octets.
+// mostToken is the size, in octets, of the largest file that a token is read from.
 const mostToken = 4 << 10
 
 // ReadToken reads the admin interface's token from a file.
@@ -115,8 +115,8 @@ func ReadToken(file string) (string, error) {
 	return t, nil
 }
 
-// credentialsEvery is how often the files are looked at, with a stat each. A file is read only if two looks in a row
-// find the same change: it is then no longer being written.
+// credentialsEvery is how often the files are checked, with a stat each. A file is read only when two checks in a row
+// find the same change: then nobody is still writing it.
 const credentialsEvery = time.Second
 
 // watchFiles reads credentials again when their files change, until the context ends. A stat also shows a file that was

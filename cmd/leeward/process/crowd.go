@@ -10,14 +10,16 @@ import (
 	"time"
 )
 
-// crowd is a listener that bounds how many connections are open. If one too many comes, it closes another:
+// crowd is a listener that bounds how many connections are open. When one too many comes, it closes another. It
+// chooses:
 //
 //   - one of a client that has more than its share, if there is any,
-//   - else one that has no whole request, before one that is being answered,
+//   - else one that has not sent a whole request, before one that is being answered.
 //
-// of these one of the client with the most, and of these the one that has waited or been answered for longest. So
-// neither idle or slow clients, nor one client with many connections, keep others out; and a connection that has just
-// come, and whose request is still on its way, is not closed for a client that has many.
+// Among these it takes the client with the most connections, and of that client the one that has waited or been
+// answered for longest. So neither idle or slow clients, nor one client with many connections, keep others out. A
+// connection that has just come, and whose request is still on its way, is not closed in favour of a client that has
+// many.
 type crowd struct {
 	net.Listener
 	most int
@@ -80,11 +82,11 @@ func (c *crowd) admit(g *guest) bool {
 	return true
 }
 
-// share is how many connections a client may have before it makes room for others first: a part of all in proportion to
-// the number of clients, but a browser's six and some more where there are enough for that.
+// share is how many connections a client may have before it is the first to make room for others. It is an equal part
+// of all connections, but at least what a browser opens (six, and a few more) if there are enough for that.
 func (c *crowd) share() int { return max(c.most/(len(c.of)+1), min(8, c.most/4)) }
 
-// before reports whether a is closed rather than b.
+// before reports whether a should be closed rather than b.
 func (c *crowd) before(a, b *guest) bool {
 	share := c.share()
 	over := func(g *guest) bool { return c.of[g.from] > share }
@@ -117,15 +119,15 @@ func (g *guest) Close() error {
 	return g.Conn.Close()
 }
 
-// turn notes that the connection's request is complete, or that it is answered.
+// turn notes that the connection's request is complete, or that it has been answered.
 func (g *guest) turn(busy bool) {
 	g.crowd.mu.Lock()
 	defer g.crowd.mu.Unlock()
 	g.busy, g.since = busy, time.Now()
 }
 
-// waits notes that a request waits: for something to happen, as an event stream does, or for its turn. It makes room
-// for others as an idle connection does, until goesOn is called.
+// waits notes that a request waits, either for something to happen, as an event stream does, or for its turn. Until
+// goesOn is called, its connection makes room for others as an idle one does.
 func (c *crowd) waits(r *http.Request) (goesOn func()) {
 	g, ok := r.Context().Value(guestKey{}).(*guest)
 	if !ok {
@@ -137,7 +139,7 @@ func (c *crowd) waits(r *http.Request) (goesOn func()) {
 
 type guestKey struct{}
 
-// known puts the connection into the contexts of its requests. It is http.Server's ConnContext.
+// known puts the connection into the contexts of its requests. It serves as http.Server's ConnContext.
 func (c *crowd) known(ctx context.Context, conn net.Conn) context.Context {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()

@@ -25,7 +25,7 @@ const databaseEvery = 30 * time.Second
 // databaseWait is how long an Observer waits for the answer.
 const databaseWait = time.Second
 
-// databaseFull is the part of the quota from which on the size is a problem.
+// databaseFull is the share of the quota from which on the size is a problem.
 const databaseFull = 0.5
 
 func (d *database) register(r prometheus.Registerer) error {
@@ -74,7 +74,7 @@ func (d *database) run(ctx context.Context, r *run) {
 	}
 }
 
-// once asks for an Observer: briefly, and at most every databaseEvery.
+// once asks on behalf of an Observer: briefly, and at most every databaseEvery.
 func (d *database) once(ctx context.Context, e *store.Store) {
 	if time.Since(d.asked) < databaseEvery {
 		return

@@ -72,7 +72,7 @@ func (d detail) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// counts tells what was answered. The rows of a rule's conditions, of which it may have had several, are one series.
+// counts reports what was answered. A rule may have had several conditions over time; their rows become one series.
 func (d detail) counts(counter func(desc *prometheus.Desc, n uint64, labels ...string)) {
 	c := d.run.answers.Counts("", mostDetailed)
 	for _, n := range c.Types {

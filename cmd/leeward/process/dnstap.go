@@ -5,16 +5,17 @@ import (
 	"leeward/server/dnstap"
 )
 
-// DNSTap says where copies of queries and responses go, and of how many.
+// DNSTap says where copies of queries and responses go, and how many are copied.
 type DNSTap struct {
 	Target dnstap.Target
-	Every  int // one query in so many
+	Every  int // one query in this many is copied
 }
 
-// tapRing is the room of each packet loop for what the follower has not taken yet, octets: some 10,000 queries.
+// tapRing is the size, in octets, of each packet loop's buffer for what the follower has not taken yet: some 10,000
+// queries.
 const tapRing = 4 << 20
 
-// openTap makes the follower, if there is to be one. Nothing is opened yet: a target that is not there holds no start.
+// openTap makes the follower, if there is to be one. It opens nothing yet: a missing target does not hold up the start.
 func (r *run) openTap() (*answer.Tap, error) {
 	if r.DNSTap == nil {
 		return nil, nil

@@ -27,7 +27,7 @@ type lastDrill struct {
 	Ended   time.Time `json:"ended"`
 }
 
-// The last drill is looked for every drilledEvery, and etcd has drilledWait to answer.
+// The last drill is looked up every drilledEvery. etcd has drilledWait to answer.
 const (
 	drilledEvery = 30 * time.Second
 	drilledWait  = 5 * time.Second

@@ -27,8 +27,9 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// edge is what a server has that signs its answers and holds no key. What it needs of the keys, and signatures, come
-// through etcd from who has them (signatory). With --state both are on disk, so that a restart needs neither.
+// edge belongs to a server that signs its answers but holds no keys. What it needs of the keys, and the signatures,
+// come through etcd from the process that has the keys (signatory). With --state, both are kept on disk, so that a
+// restart needs neither etcd nor that process.
 type edge struct {
 	log    *slog.Logger
 	now    func() time.Time
@@ -36,16 +37,16 @@ type edge struct {
 	loop   func() *control.Loop
 	ahead  *ahead
 	kept   *kept
-	folder string // of handouts; "": none are kept
-	secret []byte // of this server, that it knows its files by; nil: it has none
+	folder string // where handouts are kept; "": nowhere
+	secret []byte // this server's own, by which it recognises its files; nil: it has none
 	gate   *gate
 
 	mu    sync.Mutex
 	zones map[string]*edgeZone
-	came  map[string]bool // origins of which something has come that was not told yet
+	came  map[string]bool // origins of zones whose signatures have come since arrived last looked
 
 	looking sync.Mutex
-	rests   time.Time // until when arrived leaves what has come
+	rests   time.Time // until when arrived leaves alone what has come
 
 	refusals sync.Mutex
 	refused  map[slot]string // chunks that are not used, and why
@@ -54,10 +55,10 @@ type edge struct {
 	rolls edgeRolls
 }
 
-// edgeRolls is what a server without keys says of rolls. It holds them up as any other server does: until it answers as
-// they say, and what resolvers have had from it before is forgotten.
+// edgeRolls is what a server without keys reports about rolls. It holds them up as any other server does: until it
+// answers as they require, and resolvers have forgotten what they had from it before.
 type edgeRolls struct {
-	elapsed  func() time.Duration // that no setting of a clock changes
+	elapsed  func() time.Duration // elapsed time, unaffected by changes of the clock
 	settings func(ctx context.Context) (map[rr.Name]*zones.Zone, error)
 	does     func(origin rr.Name, k *dnssec.Keys, now time.Time) bool
 	rest     func(z *zones.Zone) time.Duration
@@ -68,24 +69,24 @@ type edgeRolls struct {
 	words []admin.Roll
 }
 
-// edgeZone is what there is of a zone.
+// edgeZone is what is known of one zone.
 type edgeZone struct {
 	hand *dnssec.Hand
-	keys *dnssec.Keys // nil: none were handed out
+	keys *dnssec.Keys // nil: none have been handed out
 	out  dnssec.HandedOut
-	mark string // of what the witness of rolls has passed, with keys
+	mark string // changes when more of the roll is known to be past; with keys
 	bad  string // why the newest handout is not used
 	told string // what the status says
 }
 
 const (
-	// edgeDays is how many days old signatures may be that are still good, and so are kept on disk.
+	// edgeDays is for how many days signatures stay valid, and so are kept on disk.
 	edgeDays = 14
 	edgeTick = time.Second
-	// edgeKeeps is how often an edge looks for signatures to keep on disk: it cannot make them again.
+	// edgeKeeps is how often signatures are written to disk. It is short, because an edge cannot make them again.
 	edgeKeeps = 2 * time.Second
-	// lateAfter is how long after its beginning a day's signatures are missed, and nearEnd how long before those in use
-	// expire this is an error.
+	// lateAfter is how long after a day begins it counts as a fault that its signatures are missing. nearEnd is how
+	// long before the signatures in use expire that becomes an error.
 	lateAfter = time.Hour
 	nearEnd   = 4 * 24 * time.Hour
 )
@@ -123,8 +124,8 @@ func newEdge(r *run) *edge {
 	return e
 }
 
-// ownSecret returns the secret in a file. It makes one if there is none, or one of another size. A file that cannot be
-// read stays as it is: what was kept by its secret would be lost.
+// ownSecret returns the secret in a file. It makes a new one if there is no file, or if the secret has the wrong size.
+// If the file cannot be read, it stays: a new secret would make everything kept under the old one useless.
 func ownSecret(path string) ([]byte, error) {
 	b, err := disk.Read(path, 1<<10)
 	switch {
@@ -141,7 +142,8 @@ func ownSecret(path string) ([]byte, error) {
 	return b, disk.Write(path, 0o600, func(f *os.File) error { _, err := f.Write(b); return err })
 }
 
-// reached returns the revision that this server has reached, if what it serves says that.
+// reached returns the revision up to which everything is served. The snapshot's revision may be ahead of it, because
+// the gate holds some changes back. e may be nil.
 func (e *edge) reached(revision int64) int64 {
 	if e != nil {
 		if held := e.gate.heldFrom.Load(); held > 0 {
@@ -151,7 +153,7 @@ func (e *edge) reached(revision int64) int64 {
 	return revision
 }
 
-// zone returns what there is of a zone; nil: it cannot be one.
+// zone returns what is known of a zone, which may be nothing yet. It returns nil if origin is not a name.
 func (e *edge) zone(origin string) *edgeZone {
 	z := e.zones[origin]
 	if z == nil {
@@ -169,7 +171,7 @@ func (e *edge) zone(origin string) *edgeZone {
 	return z
 }
 
-// refuse says that a chunk is not used.
+// refuse notes that a chunk is not used.
 func (e *edge) refuse(s slot, err error) {
 	e.refusals.Lock()
 	defer e.refusals.Unlock()
@@ -181,12 +183,12 @@ func (e *edge) refuse(s slot, err error) {
 	e.log.Warn("signatures are not used", "zone", s.origin, "key", s.name(), "why", err)
 }
 
-// start hands over what was in use before a restart.
+// start hands over what was in use before the restart.
 func (e *edge) start() {
 	if e.folder == "" {
 		return
 	}
-	files, _ := os.ReadDir(e.folder) // where there is none, nothing was kept
+	files, _ := os.ReadDir(e.folder) // without a folder, nothing was kept
 	for _, f := range files {
 		text, err := disk.Read(filepath.Join(e.folder, f.Name()), 1<<20)
 		line, paper, found := bytes.Cut(text, []byte("\n"))
@@ -198,7 +200,7 @@ func (e *edge) start() {
 	}
 }
 
-// keys takes a handout. again: it was in use before a restart.
+// keys takes in a handout. again says that it was in use before a restart.
 func (e *edge) keys(origin string, paper []byte, again bool) {
 	z := e.zone(origin)
 	if z == nil {
@@ -235,8 +237,8 @@ func (e *edge) keys(origin string, paper []byte, again bool) {
 	e.use(name, z, same)
 }
 
-// use has a zone answered with the keys that were handed out last. same: those in use are the same, and it may be that
-// only more is known to be past of their roll.
+// use has the zone answered with the keys that were handed out last. same says that they are those already in use; then
+// the only news may be that more of their roll is known to be past.
 func (e *edge) use(name rr.Name, z *edgeZone, same bool) {
 	keys, mark := z.out.Keys, ""
 	if z.out.Roll != nil {
@@ -252,7 +254,7 @@ func (e *edge) use(name rr.Name, z *edgeZone, same bool) {
 	e.gate.keyed(origin, keys)
 }
 
-// roll looks at the rolls that are under way, and works out what this server says of them.
+// roll looks at the rolls under way, and works out what this server reports about them.
 func (e *edge) roll(ctx context.Context) {
 	e.mu.Lock()
 	rolls := false
@@ -297,14 +299,14 @@ func (e *edge) words(all map[rr.Name]*zones.Zone) (words []admin.Roll) {
 	return words
 }
 
-// says returns what this server says of rolls.
+// says returns what this server reports about rolls.
 func (e *edge) says() []admin.Roll {
 	e.rolls.mu.Lock()
 	defer e.rolls.mu.Unlock()
 	return e.rolls.words
 }
 
-// keep puts a handout on disk.
+// keep writes a handout to disk.
 func (e *edge) keep(origin string, paper []byte) {
 	if e.folder == "" {
 		return
@@ -323,7 +325,7 @@ func (e *edge) keep(origin string, paper []byte) {
 	}
 }
 
-// run follows what comes until the context ends.
+// run follows etcd until the context ends.
 func (e *edge) run(ctx context.Context) {
 	var follows sync.WaitGroup
 	defer follows.Wait()
@@ -344,7 +346,7 @@ func (e *edge) run(ctx context.Context) {
 }
 
 func (e *edge) watch() signatureWatch {
-	there := map[slot]bool{} // what was put and not dropped
+	there := map[slot]bool{} // slots that were put and not dropped
 	drop := func(s slot) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -384,14 +386,14 @@ func (e *edge) watch() signatureWatch {
 	}
 }
 
-// arrived has zones looked at of which signatures have come. While much comes, as when a large zone is signed for the
-// first time, it looks for a fifth of the time at most: each look is at all that is lacking.
+// arrived has the loop look at zones for which signatures have come. Each look covers everything that is lacking. So
+// while much comes, as when a large zone is signed for the first time, it spends at most a fifth of its time on it.
 func (e *edge) arrived() {
 	e.looking.Lock()
 	defer e.looking.Unlock()
 	began := time.Now()
 	if began.Before(e.rests) {
-		return // run comes back to it
+		return // run will come back to it
 	}
 	e.mu.Lock()
 	origins := slices.Sorted(maps.Keys(e.came))
@@ -409,7 +411,8 @@ func (e *edge) arrived() {
 	e.rests = now.Add(4 * now.Sub(began))
 }
 
-// late tells of zones whose signatures are of an earlier day, as no newer ones have come, and of what is not used.
+// late reports zones whose signatures are of an earlier day because no newer ones have come, and chunks that are not
+// used.
 func (e *edge) late() {
 	s := e.inUse()
 	if s == nil {
@@ -441,7 +444,7 @@ func (e *edge) late() {
 	}
 }
 
-// behind returns, of zones whose signatures are of an earlier day, what is to be told, by origin.
+// behind returns, by origin, what to report about zones whose signatures are of an earlier day.
 func behind(s *snapshot.Snapshot, now time.Time) map[string]string {
 	what := map[string]string{}
 	s.Signed(func(name rr.Name, signer *dnssec.Signer) bool {
@@ -460,7 +463,7 @@ func behind(s *snapshot.Snapshot, now time.Time) map[string]string {
 	return what
 }
 
-// inUse returns the snapshot that is answered from; nil: there is none yet.
+// inUse returns the snapshot that answers come from, or nil if there is none yet.
 func (e *edge) inUse() *snapshot.Snapshot {
 	if state := e.loop().State(); state != nil {
 		return state.Snapshot

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// crew is a group of named goroutines. When the server ends it waits for them, but not for ever. A hanging disk, or a
-// build of a million records on a busy machine, must not get the server killed before it has answered the queries that
-// it has received.
+// crew is a group of named goroutines. When the server ends, it waits for them, but only for a limited time. A hanging
+// disk, or a build of a million records on a busy machine, must not get the server killed before it has answered the
+// queries that it has received.
 type crew struct {
 	done    sync.WaitGroup
 	mu      sync.Mutex

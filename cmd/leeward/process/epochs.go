@@ -11,23 +11,23 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// epochs turns signed zones to the signatures of the next epoch. They are made ahead, of the snapshot in service then,
-// and once more just before the turn, when only what has changed meanwhile is missing.
+// epochs switches signed zones to the signatures of the next epoch. They are made in advance, for the snapshot in
+// service at that time. Just before the switch they are made once more: by then only what has changed since is missing.
 type epochs struct {
 	log      *slog.Logger
 	now      func() time.Time
 	snapshot atomic.Pointer[snapshot.Snapshot]
 	ahead    *ahead
 	kept     *kept
-	early    time.Duration       // how long before its beginning an epoch is prepared
-	turned   func(origin string) // hears of each turn
+	early    time.Duration       // how long before it begins an epoch is prepared
+	turned   func(origin string) // called after each switch
 
 	prepared prepared
 
-	tried map[rr.Name]tried // where keys are elsewhere: the last attempt to prepare
+	tried map[rr.Name]tried // for zones whose keys are elsewhere: the last attempt to prepare
 }
 
-// tried is an attempt to prepare an epoch of which not all signatures had come.
+// tried is an attempt to prepare an epoch when not all of its signatures had come yet.
 type tried struct {
 	epoch dnssec.Epoch
 	of    int64 // dnssec.Received.Version
@@ -35,7 +35,7 @@ type tried struct {
 
 const (
 	epochAhead = 2 * time.Hour    // when the next epoch's signatures are made
-	epochLook  = 15 * time.Second // how often it is looked at
+	epochLook  = 15 * time.Second // how often to check
 )
 
 func (e *epochs) run(ctx context.Context) {
@@ -65,8 +65,9 @@ func (e *epochs) turn(ctx context.Context) {
 	})
 }
 
-// zone does what is due of one zone, and reports whether it has turned to another epoch. What is prepared is the epoch
-// of now while another is in use, and else the next one when its time has come: a signer prepares it a whole day ahead.
+// zone does what is due for one zone, and reports whether it has switched to another epoch. If an old epoch is in use,
+// it prepares the epoch of now; else it prepares the next one when its time has come. A signer prepares a whole day
+// ahead.
 func (e *epochs) zone(origin rr.Name, signer *dnssec.Signer) (turned bool) {
 	now := e.now()
 	at := now
@@ -116,8 +117,8 @@ func (e *epochs) zone(origin rr.Name, signer *dnssec.Signer) (turned bool) {
 	return due
 }
 
-// waits reports whether there is no reason to prepare the next epoch of a zone whose keys are elsewhere, as nothing has
-// come since the last attempt.
+// waits reports whether preparing the next epoch would be in vain: the zone's keys are elsewhere, and no signatures
+// have come since the last attempt.
 func (e *epochs) waits(origin rr.Name, signer *dnssec.Signer, hand *dnssec.Hand, at time.Time) bool {
 	if signer.Prepared() != nil {
 		return false

@@ -9,7 +9,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// simulate makes a forecast for the console. The loop only copies what it knows.
+// simulate makes a forecast for the console. The loop only copies what it knows; the rest is done here.
 func (r *run) simulate(ctx context.Context, s console.Supposed) (*steer.Forecast, []string, error) {
 	status, err := r.status(ctx)
 	if err != nil {

@@ -17,23 +17,24 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// gate has changes of configuration wait, on a server without keys, until what they call for is signed:
+// gate makes changes of the configuration wait, on a server without keys, until everything that they require is signed:
 //
 //	source ──▶ gate ─────────────▶ loop
-//	             │ ahead: a Catalog, and a Builder from which nothing is served, that says what is lacking
-//	             └ zones that lack signatures wait, and with them what they use; the loop has them as they were
+//	             │ ahead: a Catalog, and a Builder that serves nothing but finds which signatures are missing
+//	             └ zones that lack signatures wait, with all that they use; the loop still has the old versions
 //
-// What a zone waits with is its Zone, Records and Policies, and the Pools and Endpoints that its policies use. Where
-// another zone uses one of these pools, it waits too. All else goes on at once, such as Overrides: they call for no
-// signature.
+// A zone waits together with its Zone, Records and Policies, and the Pools and Endpoints that its policies use. If
+// another zone uses one of these pools, that zone waits too. Everything else goes on at once. Overrides, for example,
+// require no signature.
 //
-// What to hold and what to let go is found by comparing the Catalog ahead with that of the loop, so a change that is
-// held and changed again costs nothing.
+// The gate compares the Catalog ahead with that of the loop to find what to hold and what to let go. So a change that
+// is held and then changed again costs nothing.
 type gate struct {
 	log     *slog.Logger
 	now     func() time.Time
 	deliver func(zones.Batch)
-	// inService runs f with what the loop has, once it has all that was delivered. The error says that the loop ends.
+	// inService runs f with the loop's Catalog, after the loop has applied all that was delivered. An error says that
+	// the loop is ending.
 	inService func(f func(*catalog.Catalog)) error
 	say       func(origin, what string) // tells the status what a zone waits for; "": nothing
 
@@ -41,19 +42,19 @@ type gate struct {
 	ahead    *catalog.Catalog
 	builder  *snapshot.Builder
 	waits    map[string]*wait // by origin
-	later    []zones.Change   // removals of what policies that wait may name
-	heldFrom atomic.Int64     // the revision from which on something is held; 0: nothing is
+	later    []zones.Change   // removals of what waiting policies may name
+	heldFrom atomic.Int64     // the first revision of which something is held; 0: nothing is held
 }
 
 // wait is a zone that waits.
 type wait struct {
 	since   time.Time
-	lacks   int    // signatures; -1: the zone's keys
-	because string // another zone, which this one has a pool in common with; "": it lacks something itself
+	lacks   int    // how many signatures are missing; -1: the zone's keys are
+	because string // another zone that it shares a pool with; "": it lacks something itself
 	told    string
 }
 
-// waitSaid is how long a zone waits until people are told. A signer takes less.
+// waitSaid is how long a zone waits before people are told. A signer usually takes less.
 const waitSaid = 3 * time.Second
 
 func newGate(log *slog.Logger, now func() time.Time) *gate {
@@ -64,7 +65,7 @@ func newGate(log *slog.Logger, now func() time.Time) *gate {
 	return g
 }
 
-// batch takes what the source says.
+// batch takes in what the source delivers.
 func (g *gate) batch(b zones.Batch) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -73,12 +74,12 @@ func (g *gate) batch(b zones.Batch) {
 	g.pass(&b)
 }
 
-// keyed takes the keys of a zone.
+// keyed takes in the keys of a zone.
 func (g *gate) keyed(origin string, k *dnssec.Keys) {
 	g.again(func() { g.builder.Keyed(origin, k, nil) })
 }
 
-// arrived looks at zones again of which signatures have come.
+// arrived looks again at zones for which signatures have come.
 func (g *gate) arrived(origins []string) {
 	g.again(func() {
 		for _, origin := range origins {
@@ -87,10 +88,10 @@ func (g *gate) arrived(origins []string) {
 	})
 }
 
-// turned notes that a zone's signatures are those of another epoch.
+// turned notes that a zone has switched to the signatures of another epoch.
 func (g *gate) turned(origin string) { g.again(func() { g.builder.Turned(origin) }) }
 
-// again looks at what has been told otherwise than by the source.
+// again applies news that does not come from the source, and looks at what waits.
 func (g *gate) again(tell func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -99,7 +100,7 @@ func (g *gate) again(tell func()) {
 	g.pass(nil)
 }
 
-// waiting returns how many zones wait, and since when the first of them does.
+// waiting returns how many zones wait, and since when the first of them has waited.
 func (g *gate) waiting() (n int, since time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -111,7 +112,7 @@ func (g *gate) waiting() (n int, since time.Time) {
 	return len(g.waits), since
 }
 
-// tick looks at what the passing of time changes, and tells what waits for long.
+// tick looks at what changes as time passes, and reports what has waited for long.
 func (g *gate) tick() {
 	due := false
 	g.mu.Lock()
@@ -148,7 +149,7 @@ func (w *wait) text(now time.Time) string {
 		since, w.lacks)
 }
 
-// pass delivers what is new, but for what waits, and what waits no longer. b may be nil.
+// pass delivers what is new except what waits, and what need not wait any longer. b may be nil.
 func (g *gate) pass(b *zones.Batch) {
 	lacking := g.builder.Lacking()
 	if len(lacking) == 0 && len(g.waits) == 0 {
@@ -175,17 +176,16 @@ func (g *gate) pass(b *zones.Batch) {
 	}
 }
 
-// passing is one look at what passes.
+// passing is one decision about what may pass.
 type passing struct {
 	*gate
 	served  *catalog.Catalog
 	lacking map[string]int
-	held    map[string]string // by origin: why, another origin or ""
-	free    []string          // origins that waited until now
+	held    map[string]string // by origin of the zones held: another origin that is the cause, or ""
+	free    []string          // origins that have waited until now
 }
 
-// wait finds out which zones wait: those that lack something, and those that use a pool that such a zone uses and that
-// has changed.
+// wait finds which zones must wait: those that lack something, and those that use a changed pool that such a zone uses.
 func (p *passing) wait() {
 	p.held = map[string]string{}
 	var todo []string
@@ -224,7 +224,7 @@ func (p *passing) wait() {
 
 func (p *passing) both() []*catalog.Catalog { return []*catalog.Catalog{p.ahead, p.served} }
 
-// poolsOf returns the pools that a zone's policies use, or did.
+// poolsOf returns the pools that a zone's policies use now, or used before.
 func (p *passing) poolsOf(origin string) []string {
 	all := map[string]bool{}
 	for _, c := range p.both() {
@@ -239,7 +239,7 @@ func (p *passing) poolsOf(origin string) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// users returns the zones whose policies use a pool, or did.
+// users returns the zones whose policies use a pool now, or used it before.
 func (p *passing) users(pool string) []string {
 	all := map[string]bool{}
 	for _, c := range p.both() {
@@ -252,7 +252,7 @@ func (p *passing) users(pool string) []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// differs reports whether a pool or one of its endpoints is another than what is in service.
+// differs reports whether a pool or one of its endpoints differs from what is in service.
 func (p *passing) differs(pool string) bool {
 	for _, key := range p.keysOf(pool) {
 		if !same(p.ahead.Get(key), p.served.Get(key)) {
@@ -269,7 +269,7 @@ func same(a, b zones.Resource) bool {
 	return zones.Same(a, b)
 }
 
-// keysOf returns the keys of a pool and its endpoints, in both.
+// keysOf returns the keys of a pool and of its endpoints, now and before.
 func (p *passing) keysOf(pool string) []zones.Key {
 	keys := []zones.Key{zones.KeyOf(zones.KindPool, pool)}
 	for _, c := range p.both() {
@@ -280,7 +280,7 @@ func (p *passing) keysOf(pool string) []zones.Key {
 	return keys
 }
 
-// waiting reports whether a key waits.
+// waiting reports whether the resource with this key must wait.
 func (p *passing) waiting(key zones.Key) bool {
 	name := key.Name()
 	switch key.Kind() {
@@ -305,7 +305,7 @@ func (p *passing) waiting(key zones.Key) bool {
 	return false
 }
 
-// part returns a batch without what waits. Of a list, what waits is as it is in service.
+// part returns a batch without what waits. In a list, what waits is as it is in service.
 func (p *passing) part(b zones.Batch) zones.Batch {
 	if len(p.held) == 0 {
 		return b
@@ -344,7 +344,7 @@ func (p *passing) part(b zones.Batch) zones.Batch {
 	return b
 }
 
-// keys returns all that zones wait with, sorted.
+// keys returns the keys of everything that the zones wait with, sorted.
 func (p *passing) keys(origins []string) []zones.Key {
 	all := map[zones.Key]bool{}
 	for _, origin := range origins {
@@ -364,9 +364,9 @@ func (p *passing) keys(origins []string) []zones.Key {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// let returns what zones that wait no longer have otherwise than in service. They come to the serials that they have
-// ahead, as these are signed: what goes, goes at the revision that is the zone's number, and where that is not enough
-// the number itself is told.
+// let returns the batches for zones that no longer wait: what they have ahead and not in service. They must reach the
+// serials that they have ahead, because those are what is signed. So removals are delivered at the revision that is the
+// zone's number. If that is not enough, the batch gives the number itself.
 func (p *passing) let() (all []zones.Batch) {
 	serials := p.ahead.Serials()
 	told := zones.Serials{Base: serials.Base, Last: map[string]int64{}}
@@ -379,7 +379,7 @@ func (p *passing) let() (all []zones.Batch) {
 		} else {
 			told.Last[origin] = number
 		}
-		b := zones.Batch{Revision: number, Meant: true} // the Catalog ahead has let the removals pass
+		b := zones.Batch{Revision: number, Meant: true} // the Catalog ahead has already let the removals pass
 		for _, key := range p.keys([]string{origin}) {
 			is := p.ahead.Get(key)
 			if done[key] || p.waiting(key) || same(is, p.served.Get(key)) {
@@ -405,7 +405,7 @@ func (p *passing) let() (all []zones.Batch) {
 	return all
 }
 
-// note takes note of who waits now.
+// note records who waits now.
 func (p *passing) note(b *zones.Batch) {
 	for _, origin := range p.free {
 		w := p.waits[origin]

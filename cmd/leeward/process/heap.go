@@ -70,7 +70,7 @@ func newHeapRule() *heapRule {
 	}
 }
 
-// watch leaves an object that nothing refers to. Its cleanup shows that a collection has run.
+// watch leaves an object that nothing refers to. When its cleanup runs, a collection has run.
 func (h *heapRule) watch() {
 	runtime.AddCleanup(&struct{ _ [64]byte }{}, func(h *heapRule) {
 		h.look() // hand over: setting the percentage waits for the collection to end

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Journal is a log that nobody waits for. Lines wait in a bounded buffer for one goroutine that writes them, because
-// the reader (a pipe, a terminal, a disk) may stand still for ever. Lines that do not fit are dropped and counted. The
-// journal says how many were lost once it can write again.
+// Journal is a log that never blocks its writers. Lines wait in a bounded buffer for one goroutine that writes them,
+// because the reader (a pipe, a terminal, a disk) may stand still for ever. Lines that do not fit are dropped and
+// counted. Once the journal can write again, it says how many were lost.
 type Journal struct {
 	to   io.Writer
 	told *slog.Logger // writes to the same place, from run's goroutine

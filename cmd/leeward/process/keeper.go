@@ -31,8 +31,8 @@ type keeper struct {
 	failing error      // why the last copy could not be written
 }
 
-// keepRetry is how long after a failed write the copy is tried again. The disk may have room by then, and no resource
-// needs to change for it.
+// keepRetry is how long after a failed write the copy is tried again. By then the disk may have room, even if no
+// resource has changed.
 const keepRetry = 10 * time.Second
 
 type job struct {
@@ -48,8 +48,8 @@ func newKeeper(folder string, log *slog.Logger, now func() time.Time) *keeper {
 // starting.
 const trialLimit = time.Second
 
-// trial checks at the start whether the folder can be written, so that the first status already says if it cannot. It
-// only informs: a server whose disk is full or read-only answers like others.
+// trial checks when the server starts whether the folder can be written. So the first status already says if it cannot.
+// It only informs: a server whose disk is full or read-only answers queries as usual.
 func (k *keeper) trial() {
 	done := make(chan error, 1)
 	path := filepath.Join(k.folder, "trial")
@@ -84,14 +84,14 @@ func ignoreAbsent(err error) error {
 	return err
 }
 
-// at notes the source's point.
+// at notes the point that the source has reached.
 func (k *keeper) at(p etcd.Point) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.point = p
 }
 
-// keep takes what to write next. One goroutine calls it, and then close.
+// keep accepts what to write next. It and close are called by the same goroutine.
 func (k *keeper) keep(revision int64, resources *catalog.Frozen) {
 	k.mu.Lock()
 	cluster := k.point.ClusterID
@@ -135,7 +135,7 @@ func (k *keeper) run() {
 func (k *keeper) write(j job) bool {
 	began := k.now()
 	if j.resources.Len() >= control.LargeBatch {
-		defer paceHeap()() // it unpacks one resource after the other, beside all that is in service
+		defer paceHeap()() // it unpacks one resource after another, on top of all that is in service
 	}
 	err := snapshot.Save(k.folder, j.meta, j.resources)
 	k.mu.Lock()
@@ -153,7 +153,7 @@ func (k *keeper) write(j job) bool {
 	return err == nil
 }
 
-// trouble returns why the last write failed; nil: it did not.
+// trouble returns why the last write failed, or nil if it succeeded.
 func (k *keeper) trouble() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -16,13 +16,14 @@ import (
 	"leeward/zones/rr"
 )
 
-// kept keeps signatures on disk, a file for each zone and epoch, so that a restart signs little. It writes in its own
-// goroutine. A write that fails loses nothing: what is in service stays, and so does the file from before.
+// kept keeps signatures on disk, in one file for each zone and epoch, so that little has to be signed again after a
+// restart. It writes in its own goroutine. A failed write loses nothing: what is in service stays, and so does the
+// previous file.
 type kept struct {
 	folder string        // "": nothing is kept
-	days   int64         // how many days' files are kept, beside the present and the next
-	within time.Duration // a generation with anything new is written once in this time
-	looks  time.Duration // how often it is looked for what to write
+	days   int64         // how many days' files are kept, besides those of today and tomorrow
+	within time.Duration // a generation with anything new is written once within this time
+	looks  time.Duration // how often to check what there is to write
 	log    *slog.Logger
 
 	failing atomic.Pointer[string] // why the last write failed; nil: it did not
@@ -31,7 +32,7 @@ type kept struct {
 	written map[string]written // by file
 }
 
-// written is what a generation had when its file was last written.
+// written says what a generation had when its file was last written.
 type written struct {
 	of   *dnssec.Generation
 	made int64
@@ -39,12 +40,12 @@ type written struct {
 }
 
 const (
-	keptFolder = "signatures"     // in that of --state
-	keptLook   = 20 * time.Second // how often it is looked for what to write
-	keptWithin = 15 * time.Minute // a generation with anything new is written once in this time
+	keptFolder = "signatures"     // in the folder of --state
+	keptLook   = 20 * time.Second // how often to check what there is to write
+	keptWithin = 15 * time.Minute // a generation with anything new is written once within this time
 	keptGrowth = 16               // and at once when it has grown by one part in keptGrowth
 	keptShare  = 20               // writing takes one part in keptShare of the time
-	keptEpochs = 2                // files of more epochs ago are removed; a clock may be wrong by a day
+	keptEpochs = 2                // older files are removed; a clock may be wrong by a day
 )
 
 func newKept(state string, log *slog.Logger) *kept {
@@ -59,8 +60,8 @@ func (k *kept) path(origin rr.Name, e dnssec.Epoch) string {
 	return filepath.Join(k.folder, dnssec.KeptName(origin, e))
 }
 
-// find returns what was signed in an epoch, or else in one beside it: this process goes on with its seed,
-// so that what is on disk counts again when the clock is right. nil: there is nothing.
+// find returns what was signed in an epoch, or else in an earlier one or the next, or nil if there is nothing. Signing
+// goes on with the seed of what is found. So what is on disk counts again when the clock is right.
 func (k *kept) find(keys *dnssec.Keys, e dnssec.Epoch) *dnssec.Kept {
 	next := e.Next()
 	for range max(2, k.days) {
@@ -115,7 +116,7 @@ func (k *kept) run(ctx context.Context, e *epochs) {
 	}
 }
 
-// look writes the generations that have enough that is new.
+// look writes each generation in which enough is new.
 func (k *kept) look(ctx context.Context, e *epochs) {
 	s := e.snapshot.Load()
 	if s == nil {
@@ -151,7 +152,7 @@ func (k *kept) look(ctx context.Context, e *epochs) {
 	})
 }
 
-// trouble returns why the last write failed; "": it did not.
+// trouble returns why the last write failed, or "" if it succeeded.
 func (k *kept) trouble() string {
 	if text := k.failing.Load(); text != nil {
 		return *text
@@ -159,7 +160,7 @@ func (k *kept) trouble() string {
 	return ""
 }
 
-// clean removes files of epochs long gone.
+// clean removes files of epochs long past.
 func (k *kept) clean(now time.Time) {
 	files, err := os.ReadDir(k.folder)
 	if err != nil {

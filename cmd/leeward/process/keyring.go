@@ -17,12 +17,12 @@ import (
 	"leeward/zones/rr"
 )
 
-// keyring finds the keys of the zones that are to be signed, aside from the loop: in a folder of key files, or among
-// the sealed keys that come from etcd. Where the resources are files it makes the key of a zone that has none. Where
-// they are in etcd it does not: other servers serve the same zone, and would make keys of their own.
+// keyring finds the keys of zones that are to be signed, outside the loop. They are in a folder of key files, or among
+// the sealed keys that come from etcd. If the resources are files, keyring makes the key of a zone that has none. If
+// they are in etcd, it does not: each of the servers of the zone would make a key of its own.
 //
-// It looks at the folder again and again: keys come, and their times change. What etcd has to say of keys is taken when
-// it comes (take).
+// It checks the folder again and again, because keys are added and their times change. What etcd says about keys is
+// taken in as it comes (take).
 type keyring struct {
 	folder string      // "": there is none
 	sealed *sealedKeys // nil: keys are in the folder
@@ -30,37 +30,37 @@ type keyring struct {
 	log    *slog.Logger
 	now    func() time.Time
 	tell   func(origin string, k *dnssec.Keys, err error)
-	recall func(origin string, k *dnssec.Keys) // hands over what an earlier process has signed; nil: nothing
-	// found hears of keys before they are handed over, as they can be told to others; nil: nobody does.
+	recall func(origin string, k *dnssec.Keys) // hands over what an earlier process signed; nil: nothing is recalled
+	// found is told of keys before they are handed over, in the form that others are told. nil: nobody is told
 	found func(origin string, o dnssec.HandedOut)
 
-	wake   chan struct{} // has a token when there is something to look for
+	wake   chan struct{} // holds one token while there is something to look for
 	mu     sync.Mutex
-	wanted map[string]dnssec.Algorithm // by origin of the zones that are to be signed, that of a first key; 0: any
+	wanted map[string]dnssec.Algorithm // by origin of the zones to be signed: the algorithm of a first key; 0: any
 
 	finding sync.Mutex        // held while keys are looked for
 	known   map[string]known  // by origin: the keys that the loop has
-	told    map[string]string // by origin: what is wrong, and the loop knows
+	told    map[string]string // by origin: what is wrong, as last told to the loop
 }
 
-// keyPlace is where keys are, as it is at one moment.
+// keyPlace is the place where keys are, as it was at one moment.
 type keyPlace interface {
 	Origins() []rr.Name
 	Mark(origin rr.Name) string                           // changes when the zone's keys do
-	Told(origin rr.Name, k *dnssec.Keys) dnssec.HandedOut // the zone's keys, as others are told of them
+	Told(origin rr.Name, k *dnssec.Keys) dnssec.HandedOut // the zone's keys, in the form that others are told
 	Read(origin rr.Name) (*dnssec.Keys, error)
 }
 
-// known are keys that were read.
+// known are the keys that were read for one zone.
 type known struct {
 	keys *dnssec.Keys
-	mark string // of the place where they were read
-	// sealed is the mark of the values alone that they were opened from.
+	mark string // of the place at the time of reading
+	// sealed is the mark of only the values that the keys were opened from.
 	sealed string
 }
 
-// keysLook is how often a key that is not there, or cannot be read, is looked for again; keysAgain, how often those are
-// looked at that are there.
+// keysLook is how often to look again for a key that is missing or cannot be read. keysAgain is how often to check keys
+// that are there.
 const (
 	keysLook  = 10 * time.Second
 	keysAgain = time.Minute
@@ -80,7 +80,7 @@ func newKeyring(s *Settings, tell func(origin string, k *dnssec.Keys, err error)
 	return k
 }
 
-// want notes which zones are to be signed. It does not wait.
+// want sets which zones are to be signed. It does not wait.
 func (k *keyring) want(all []*zones.Zone) {
 	wanted := make(map[string]dnssec.Algorithm, len(all))
 	for _, z := range all {
@@ -99,8 +99,8 @@ func (k *keyring) look() {
 	}
 }
 
-// start hands over all keys that there are, before anything is served: a zone that was signed before is signed from the
-// first answer on. One whose keys etcd may have is not served until it has told.
+// start hands over all keys that there are, before anything is served. So a zone that was signed before the restart is
+// signed from the first answer on. If etcd may have a zone's keys, the zone is not served until etcd has told.
 func (k *keyring) start() {
 	k.finding.Lock()
 	defer k.finding.Unlock()
@@ -117,7 +117,7 @@ func (k *keyring) start() {
 	}
 }
 
-// list returns where keys are. ok is false where it cannot be listed, or there is no such place.
+// list returns where keys are. ok is false if there is no such place, or it cannot be listed.
 func (k *keyring) list() (f keyPlace, ok bool) {
 	if k.sealed != nil {
 		return k.sealed.now(), true
@@ -133,8 +133,8 @@ func (k *keyring) list() (f keyPlace, ok bool) {
 	return l, true
 }
 
-// take takes what a batch says of keys, before the loop has the batch: a zone and its keys come at the same time. It
-// reports whether it says anything.
+// take takes in what a batch says about keys, before the loop gets the batch, so that a zone and its keys arrive at the
+// same time. It reports whether the batch says anything about keys.
 func (k *keyring) take(b *zones.Batch) bool {
 	if k.sealed == nil || !b.Full && b.Sealed == nil {
 		b.Sealed = nil
@@ -147,7 +147,7 @@ func (k *keyring) take(b *zones.Batch) bool {
 	f := k.sealed.now()
 	for origin := range origins {
 		name := rr.TrimDot(origin.String())
-		if len(f.Values(origin)) == 0 && !k.wants(name) { // it was signed once, and its keys were cleared away
+		if len(f.Values(origin)) == 0 && !k.wants(name) { // it was signed once, and its keys have been cleared away
 			delete(k.known, name)
 			delete(k.told, name)
 			f.Use(origin)
@@ -158,7 +158,7 @@ func (k *keyring) take(b *zones.Batch) bool {
 	if b.Full {
 		k.tell("", nil, nil)
 	}
-	k.look() // they are kept on disk, and zones without keys are told of
+	k.look() // it also keeps them on disk, and reports zones without keys
 	return true
 }
 
@@ -189,7 +189,7 @@ func (k *keyring) run(ctx context.Context) {
 	}
 }
 
-// once looks for the keys of all zones that are to be signed. It reports whether nothing is wrong.
+// once looks for the keys of all zones that are to be signed. It reports whether all is well.
 func (k *keyring) once() bool {
 	k.mu.Lock()
 	wanted := k.wanted
@@ -210,7 +210,7 @@ func (k *keyring) once() bool {
 	return right
 }
 
-// find hands over the keys of a zone, if they are new, or what is wrong with them. It reports whether nothing is.
+// find hands over the keys of a zone if they are new, or what is wrong with them. It reports whether all is well.
 func (k *keyring) find(f keyPlace, origin string, makes bool) bool {
 	name, err := rr.ParseName(origin)
 	if err != nil {
@@ -259,7 +259,7 @@ func (k *keyring) find(f keyPlace, origin string, makes bool) bool {
 	return false
 }
 
-// right takes back what was wrong with a zone's files, which are as they were when the keys in use were read.
+// right withdraws a complaint about a zone's files: they are again as they were when the keys in use were read.
 func (k *keyring) right(origin string, keys *dnssec.Keys) {
 	if k.told[origin] != "" {
 		delete(k.told, origin)
@@ -267,7 +267,8 @@ func (k *keyring) right(origin string, keys *dnssec.Keys) {
 	}
 }
 
-// lacks refuses keys that lack one whose DNSKEY is in the zone: a resolver may have nothing but its signatures.
+// lacks returns an error if the new keys lack one whose DNSKEY is in the zone: a resolver may have only signatures by
+// it.
 func (k *keyring) lacks(had, have *dnssec.Keys) error {
 	if had == nil {
 		return nil
@@ -286,7 +287,7 @@ func (k *keyring) lacks(had, have *dnssec.Keys) error {
 	return nil
 }
 
-// alike reports whether the parent's DS may be of the same keys.
+// alike reports whether the DS at the parent may be the same for both.
 func (k *keyring) alike(a, b *dnssec.Keys) bool {
 	now := k.now()
 	return slices.EqualFunc(a.At(now).Entry, b.At(now).Entry, func(x, y *dnssec.Key) bool {

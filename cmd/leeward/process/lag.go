@@ -8,8 +8,8 @@ import (
 	"leeward/server/admin"
 )
 
-// lag is how old a server's knowledge of etcd may be: the time since a watch last said something. A watch asks about
-// once a second whether something has changed, so "nothing has" counts too.
+// lag says how old a server's knowledge of etcd may be: the time since a watch last said something. A watch asks about
+// once a second whether anything has changed. So "nothing has" counts too.
 type lag struct {
 	watch string
 	since func() time.Time // when it last said something

@@ -12,24 +12,24 @@ import (
 	"leeward/zones/steer"
 )
 
-// loads remembers what pools have carried, for the console. It looks at what is published, and asks nobody. It has
-// loadsMost moments. While there are fewer, they are loadsFirst apart; then every other one is forgotten, and the rest
-// are twice as far apart, until they reach back a day.
+// loads remembers what pools have carried, for the console. It reads what is published, and asks nobody. It holds at
+// most loadsMost moments, at first loadsFirst apart. When it is full it forgets every other one, and the next ones are
+// twice as far apart, until they reach back a day.
 type loads struct {
 	mu    sync.Mutex
 	every time.Duration
 	times []time.Time
 	of    map[string]*carried
-	left  map[string]bool // pools for which there is no room
+	left  map[string]bool // pools for which there was no room
 }
 
-// carried is one pool's course, as long as times.
+// carried is the course of one pool. Its slices are as long as loads.times.
 type carried struct {
 	load, target []float32 // NaN: not known
-	answers      []uint64  // of this server, in all
+	answers      []uint64  // answers by this server, in total
 }
 
-// Together they take loadsPools * loadsMost * 16 octets at most: 2.9 MB.
+// All pools together take at most loadsPools * loadsMost * 16 octets: 2.9 MB.
 const (
 	loadsFirst = 10 * time.Second
 	loadsLast  = 8 * time.Minute
@@ -41,7 +41,7 @@ func newLoads() *loads {
 	return &loads{every: loadsFirst, of: map[string]*carried{}, left: map[string]bool{}}
 }
 
-// run looks until the context ends.
+// run samples until the context ends.
 func (l *loads) run(ctx context.Context, r *run) {
 	tick := time.NewTicker(loadsFirst)
 	defer tick.Stop()
@@ -61,7 +61,7 @@ func (l *loads) run(ctx context.Context, r *run) {
 	}
 }
 
-// due reports whether the next moment is.
+// due reports whether it is time for the next moment.
 func (l *loads) due(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -69,7 +69,8 @@ func (l *loads) due(now time.Time) bool {
 	return n == 0 || now.Sub(l.times[n-1]) >= l.every-loadsFirst/2
 }
 
-// add notes what pools carry now and have answered in all. Counting that is the caller's, as readers wait for add.
+// add notes what pools carry now. answers has what this server has answered in total, by pool. The caller counts them,
+// because readers wait for add.
 func (l *loads) add(now time.Time, s *answer.State, answers map[string]uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,7 +102,7 @@ func (l *loads) add(now time.Time, s *answer.State, answers map[string]uint64) {
 	}
 }
 
-// note adds what a pool carries at the n-th moment. A pool that was not there before has nothing until then.
+// note adds what a pool carries at the n-th moment. A pool that is new has no values for earlier moments.
 func (c *carried) note(n int, p steer.PoolStatus, answers uint64) {
 	unknown := float32(math.NaN())
 	for len(c.load) < n {
@@ -117,7 +118,7 @@ func (c *carried) note(n int, p steer.PoolStatus, answers uint64) {
 	c.load, c.target, c.answers = append(c.load, load), append(c.target, target), append(c.answers, answers)
 }
 
-// forget makes room: it drops every other moment, or the oldest once they are far enough apart.
+// forget makes room. It drops every other moment, or only the oldest once they are far enough apart.
 func (l *loads) forget() {
 	if l.every >= loadsLast {
 		l.times = dropFirst(l.times)
@@ -133,10 +134,10 @@ func (l *loads) forget() {
 	}
 }
 
-// dropFirst drops the first value in place, and keeps the room.
+// dropFirst drops the first value in place, and keeps the slice's capacity.
 func dropFirst[T any](all []T) []T { return append(all[:0], all[min(1, len(all)):]...) }
 
-// halved keeps every other value in place, and the last.
+// halved keeps every other value and the last one, in place.
 func halved[T any](all []T) []T {
 	out := all[:0]
 	for i := (len(all) + 1) % 2; i < len(all); i += 2 {
@@ -145,7 +146,7 @@ func halved[T any](all []T) []T {
 	return out
 }
 
-// course adds up pools. One whose load nobody has ever told does not count.
+// course adds up pools. A pool whose load nobody has ever reported does not count.
 func (l *loads) course(pools []string) *console.Course {
 	l.mu.Lock()
 	defer l.mu.Unlock()

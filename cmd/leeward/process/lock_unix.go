@@ -11,7 +11,7 @@ import (
 )
 
 // lockFolder locks the --state folder for this process until unlock is called, because two servers would overwrite each
-// other's copies. The lock of a process that dies is gone. If the folder cannot be written or locked, lockFolder
+// other's copies. When a process dies, its lock is released. If the folder cannot be written or locked, lockFolder
 // returns no error: whoever writes there will report it.
 func lockFolder(folder string) (unlock func(), err error) {
 	if os.MkdirAll(folder, 0o750) != nil {

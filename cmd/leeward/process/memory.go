@@ -18,22 +18,23 @@ import (
 	"leeward/zones/disk"
 )
 
-// verdictsFile is the name, in the folder of --state, of the file of targets' health.
+// verdictsFile is the name of the file, in the folder of --state, that has the health of targets.
 const verdictsFile = "verdicts.jsonl"
 
-// largestVerdicts is the largest such file that is read, in octets: about a hundred for each of a million targets.
+// largestVerdicts is the size, in octets, of the largest such file that is read: about a hundred for each of a million
+// targets.
 const largestVerdicts = 128 << 20
 
 // verdictsFormat is the number of the file's format. Files of other formats are not read.
 const verdictsFormat = 1
 
-// memory keeps what is known of targets' health on disk, so that a restart does not bring dead endpoints back. It
-// writes in its own goroutine. Its file is not that of the last good resources: verdicts and resources change at
-// different times, and neither should wait for the other.
+// memory keeps on disk what is known of the health of targets, so that a restart does not bring dead endpoints back. It
+// writes in its own goroutine, to a file of its own: verdicts and resources change at different times, and neither
+// should wait for the other.
 type memory struct {
 	folder string
 	log    *slog.Logger
-	add    func([]health.Past) // adds since when this vantage reports them down; nil: nothing is added
+	add    func([]health.Past) // adds since when this vantage has reported them down; nil: nothing is added
 	jobs   chan []health.Past  // the newest, until run takes it
 	ending chan struct{}       // closed after the last job
 
@@ -49,7 +50,7 @@ func newMemory(folder string, log *slog.Logger) *memory {
 	return &memory{folder: folder, log: log, jobs: make(chan []health.Past, 1), ending: make(chan struct{})}
 }
 
-// keep takes what to write next. One goroutine calls it, and then close.
+// keep accepts what to write next. It and close are called by the same goroutine.
 func (m *memory) keep(past []health.Past) {
 	select {
 	case <-m.jobs: // older, and not started
@@ -114,7 +115,7 @@ func (m *memory) write(past []health.Past) bool {
 	return err == nil
 }
 
-// trouble returns why the last write failed; nil: it did not.
+// trouble returns why the last write failed, or nil if it succeeded.
 func (m *memory) trouble() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

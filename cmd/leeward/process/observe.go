@@ -31,15 +31,15 @@ type Observer struct {
 	done       sync.WaitGroup
 }
 
-// Observe reads the resources, and with etcd the vantages' reports. It returns when it has read everything, and fails
-// if that takes longer than limit, or than hopeless where etcd says that it will not do.
+// Observe reads the resources and, with etcd, the reports of the vantages. It returns once it has read everything. It
+// fails if that takes longer than limit, or if etcd keeps refusing for longer than hopeless.
 func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, error) {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	watcher, err := geo.NewWatcher(s.GeoDB, "", s.Log)
 	if err != nil {
-		return nil, err // an error helps somebody who looks once more than a wrong picture
+		return nil, err // somebody who looks only once is better off with an error than with a wrong picture
 	}
 	o := &Observer{}
 	names, err := resolve.New(resolve.Options{Servers: s.Resolvers, OnAnswer: func(a resolve.Answer) {
@@ -129,7 +129,7 @@ func (o *Observer) resolve(ctx context.Context, names *resolve.Resolver) error {
 	return o.loop.Do(ctx, func(control.Inside) {}) // the answers have now been applied
 }
 
-// hopeless is how long an Observer tries to read what it is refused. A busy etcd it waits for longer.
+// hopeless is how long an Observer keeps trying what etcd refuses. For an etcd that is only busy, it waits longer.
 const hopeless = 10 * time.Second
 
 // ready waits until the resources and reports are read, or until the source says that it cannot read them.
@@ -169,16 +169,16 @@ func (o *Observer) ready(ctx context.Context, conditions <-chan zones.Condition,
 	return o.loop.Do(ctx, func(control.Inside) {}) // everything has now been applied
 }
 
-// Settle watches vantages that seem gone until all have moved. It waits for one and a half of the longest heartbeat
-// interval among them, but for no longer than settleMost. It looks every settleEvery.
+// Settle watches vantages that seem gone until all have moved. It watches for one and a half times the longest
+// heartbeat interval among them, but for no longer than settleMost. It looks every settleEvery.
 const (
 	settleMost  = 20 * time.Second
 	settleEvery = 20 * time.Millisecond
 )
 
-// Settle decides which vantages live, as servers that have watched all along would. A vantage lives if its last
-// heartbeat is recent by its own clock. For the others Settle watches whether a heartbeat comes: if none does they are
-// gone, and if one does their clock is wrong. It returns a sentence about what it watched, "" if it watched nobody.
+// Settle decides which vantages are alive, as servers that have watched all along would. A vantage is alive if its last
+// heartbeat is recent by its own clock. Settle watches the others for a heartbeat. If none comes, the vantage is gone;
+// if one comes, its clock is wrong. Settle returns a sentence about what it watched, or "" if it watched nobody.
 func (o *Observer) Settle(ctx context.Context) (string, error) {
 	var left []string
 	var every time.Duration
@@ -216,8 +216,8 @@ func (o *Observer) Settle(ctx context.Context) (string, error) {
 	return text + "; all of them live", nil
 }
 
-// Status judges what there is now. With etcd it also asks for the size of the database. An Observer is not a server, so
-// the status has no part about itself.
+// Status judges what there is now. With etcd, it also asks for the size of the database. An Observer is not a server,
+// so the status has no part about itself.
 func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
 	var summary *control.Summary
 	if err := o.loop.Do(ctx, func(i control.Inside) { summary = i.Summary(time.Now()) }); err != nil {
@@ -233,7 +233,7 @@ func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
 	return s, nil
 }
 
-// Narrowed is Status of one target, see admin.Status.Narrow.
+// Narrowed returns the part of Status that concerns one target, see admin.Status.Narrow.
 func (o *Observer) Narrowed(ctx context.Context, target string) (*admin.Status, error) {
 	s, err := o.Status(ctx)
 	if err != nil {
@@ -242,7 +242,7 @@ func (o *Observer) Narrowed(ctx context.Context, target string) (*admin.Status, 
 	return s.Narrow(target, control.PoolsOf(o.loop.State(), target))
 }
 
-// Explain says why a client gets an answer. Its arguments and errors are those of answer.Explain.
+// Explain says why a client gets its answer. Its arguments and errors are those of answer.Explain.
 func (o *Observer) Explain(name, qtype, client string) (*answer.Explanation, error) {
 	state := o.loop.State()
 	if state == nil {

@@ -15,15 +15,15 @@ import (
 )
 
 // opened watches which policies have no pool for some clients, for the log and for alerts. It looks when answers may
-// have changed, aside from the loop, and once in openEvery at most: a region that fails is many turns.
+// have changed, outside the loop, and at most once every openEvery: a region that fails takes many turns of the loop.
 type opened struct {
-	changed chan struct{} // has a token when answers may have changed
+	changed chan struct{} // holds one token when answers may have changed
 	now     atomic.Pointer[poolless]
-	desc    *prometheus.Desc // of those that fail open
-	denying *prometheus.Desc // of the others
+	desc    *prometheus.Desc // policies that fail open
+	denying *prometheus.Desc // policies that do not
 }
 
-// poolless are the policies without a pool for some clients, by name.
+// poolless are the policies that have no pool for some clients, by name.
 type poolless struct {
 	open   []string
 	denied []admin.Denied
@@ -31,7 +31,7 @@ type poolless struct {
 
 const (
 	openEvery = time.Second
-	// mostOpen is how many policies each metric names, and mostOpenTold how many the log does at a time.
+	// mostOpen is how many policies each metric names, and mostOpenTold how many the log names at a time.
 	mostOpen     = 1000
 	mostOpenTold = 20
 )
@@ -50,7 +50,7 @@ func newOpened() *opened {
 	}
 }
 
-// published says that answers may have changed. The loop calls it, so it does not wait.
+// published notes that answers may have changed. The loop calls it, so it does not wait.
 func (o *opened) published() {
 	select {
 	case o.changed <- struct{}{}:
@@ -94,7 +94,7 @@ func (o *opened) run(ctx context.Context, r *run) {
 	}
 }
 
-// tell logs what has changed since it looked last.
+// tell logs what has changed since the last look.
 func (o *opened) tell(log *slog.Logger, now poolless) {
 	var before poolless
 	if last := o.now.Swap(&now); last != nil {
@@ -127,7 +127,7 @@ func (o *opened) began(log *slog.Logger, began []string, all int, text string) {
 	}
 }
 
-// saying returns the policies that say this, by name.
+// saying returns the policies that are denied with this answer, by name.
 func saying(denied []admin.Denied, says string) (names []string) {
 	for _, d := range denied {
 		if d.Says == says {
@@ -137,7 +137,7 @@ func saying(denied []admin.Denied, says string) (names []string) {
 	return names
 }
 
-// names returns all policies, by name.
+// names returns all the policies, by name.
 func (p *poolless) names() []string {
 	all := slices.Clone(p.open)
 	for _, d := range p.denied {
@@ -147,7 +147,7 @@ func (p *poolless) names() []string {
 	return all
 }
 
-// without returns what of a is not in b. Both are sorted.
+// without returns those of a that are not in b. Both are sorted.
 func without(a, b []string) (left []string) {
 	for _, x := range a {
 		for len(b) > 0 && b[0] < x {

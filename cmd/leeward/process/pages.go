@@ -47,8 +47,8 @@ func CheckAdmin(address, token string, t AdminTLS) error {
 		"(or --admin-token), or ask for clients' certificates with --admin-client-ca", address)
 }
 
-// CheckAdminURL returns an error if text does not say where an admin interface is reached: http:// or https://, a host,
-// and a port where it is another than the scheme's.
+// CheckAdminURL returns an error unless text says where an admin interface is reached: http:// or https://, a host, and
+// a port if it is not the default one of the scheme.
 func CheckAdminURL(text string) error {
 	if text == "" {
 		return nil
@@ -123,7 +123,7 @@ func (r *run) openPages() (*pages, error) {
 		Handler: c.handler(admin.NewHandler(o)), ConnContext: c.known,
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
-		// Anybody can fail a TLS handshake, and the client is told: it is not worth more than a debug line.
+		// Anybody can fail a TLS handshake, and the client is told. So it deserves no more than a debug line.
 		ErrorLog: slog.NewLogLogger(r.Log.Handler(), slog.LevelDebug),
 	}
 	s.RegisterOnShutdown(func() { close(stopped) })
@@ -151,10 +151,10 @@ func (p *pages) serve(ctx context.Context) error {
 // shownFor is how long one status is shown to everybody who asks.
 const shownFor = 100 * time.Millisecond
 
-// shownStatus is the last status. All who ask within shownFor share it, so a page that many people watch costs one. A
-// status does not change once it is made.
+// shownStatus is the last status. All who ask within shownFor share it, so a page that many people watch costs no more
+// than one that a single person watches. A status does not change once it is made.
 type shownStatus struct {
-	mu     sync.Mutex // held while one is made: others wait and get the same
+	mu     sync.Mutex // held while a status is made: others wait and get the same one
 	at     time.Time
 	status *admin.Status
 }
@@ -172,7 +172,7 @@ func (x *shownStatus) get(make func() (*admin.Status, error)) (*admin.Status, er
 	return s, err
 }
 
-// status describes what the server knows, and includes the server itself.
+// status describes what the server knows, itself included.
 func (r *run) status(ctx context.Context) (*admin.Status, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("the server is busy: no status within 10 s"))
 	defer stop()

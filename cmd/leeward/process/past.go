@@ -13,13 +13,13 @@ import (
 	"leeward/server/history"
 )
 
-// HistoryBounds bound the history below Settings.State. Zero values: the defaults.
+// HistoryBounds limit the history kept below Settings.State. Zero values stand for the defaults.
 type HistoryBounds struct {
 	Octets int64
 	Age    time.Duration
 }
 
-// openHistory makes the journal of what happens here, and begins it.
+// openHistory opens the journal of what happens here, and begins it.
 func (r *run) openHistory() {
 	folder := ""
 	if r.State != "" {
@@ -54,7 +54,7 @@ func (r *run) past(ctx context.Context, q history.Query) (*history.Page, error) 
 	return p, err
 }
 
-// changes returns what changed between two revisions.
+// revised returns what changed between two revisions.
 func (r *run) revised(ctx context.Context, from, to int64) (*history.Revisions, error) {
 	c, err := r.history.Changes(ctx, from, to)
 	if err == nil {
@@ -63,8 +63,8 @@ func (r *run) revised(ctx context.Context, from, to int64) (*history.Revisions, 
 	return c, err
 }
 
-// explainAt says why a client got an answer at a time in the past. One is worked out at a time, as it takes the memory
-// and time of a start.
+// explainAt says why a client got its answer at a time in the past. Only one explanation is made at a time, since each
+// takes as much memory and time as a start.
 func (r *run) explainAt(
 	ctx context.Context, at time.Time, name, qtype, client string,
 ) (*answer.Explanation, error) {

@@ -51,7 +51,7 @@ func (r *run) assign(p *steer.Program) {
 }
 
 // assignShare bounds what a flood of changes costs here: assigning takes at most one part in assignShare of the time.
-// It looks at all targets, perhaps 100,000, and answers do not wait for it.
+// It looks at all targets, perhaps 100,000. Answers do not wait for it.
 const (
 	assignShare = 10
 	assignRest  = 5 * time.Second // but it rests no longer than this, even on a busy machine

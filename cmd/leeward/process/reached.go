@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// reached is the revision that this server answers from. Others wait here for a revision; the loop raises it and waits
-// for nobody.
+// reached is the revision that this server answers from. Others wait here for a revision; the loop raises it and never
+// waits.
 type reached struct {
 	mu       sync.Mutex
 	revision int64

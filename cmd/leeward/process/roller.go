@@ -23,44 +23,44 @@ import (
 	"leeward/zones/vault"
 )
 
-// roller begins and carries on the rolls of zones' keys that are in etcd, and clears keys away that are done. Every
-// server and signer that can open the keys does so; what one writes is refused if another has been faster. So it does
-// not matter which of them lives. A server without keys only says what it does of a roll (edge.roll), which counts as
-// much as what others say.
+// roller begins and carries on the rolls of zones' keys that are in etcd, and clears away keys that are no longer
+// needed. Every server and signer that can open the keys does so, and it does not matter which of them is alive. If two
+// write at once, etcd refuses the slower one. A server without keys only reports where it stands in a roll (edge.roll);
+// its report counts as much as the others do.
 type roller struct {
 	id      string
 	log     *slog.Logger
 	now     func() time.Time
-	elapsed func() time.Duration // that no setting of a clock changes
+	elapsed func() time.Duration // elapsed time, unaffected by changes of the clock
 	ring    *keyring             // with sealed
 	etcd    *etcd.Cluster
 
 	// settings returns the zones that are to be signed.
 	settings func(ctx context.Context) (map[rr.Name]*zones.Zone, error)
-	// does reports whether what is answered from is signed as these keys say for now.
+	// does reports whether what is served is signed as these keys require for now.
 	does func(origin rr.Name, k *dnssec.Keys, now time.Time) bool
-	// rest returns for how long resolvers and secondaries may have what the zone had.
+	// rest returns for how long resolvers and secondaries may still have what the zone had.
 	rest func(z *zones.Zone) time.Duration
-	// servers returns all servers, and what each says of rolls.
+	// servers returns all servers, and what each reports about rolls.
 	servers func(ctx context.Context) ([]heardOf, error)
-	// parent asks the servers of the parent: these, or if there are none, those that it finds.
+	// parent asks the servers of the parent for its DS: the given ones or, if there are none, those that it finds.
 	parent func(ctx context.Context, origin rr.Name, servers []string) ([]dnssec.ParentDS, error)
 
-	wake  chan struct{} // has a token when there is something to look at
+	wake  chan struct{} // holds one token while there is something to look at
 	mu    sync.Mutex
 	words map[rr.Name]*dnssec.Word
 	waits map[rr.Name]string // who or what holds each roll up
 	asked map[rr.Name]granted
 }
 
-// granted is what the parent had when it was asked.
+// granted is what the parent had when it was last asked.
 type granted struct {
 	at  time.Duration
 	all []dnssec.ParentDS
 	err error
 }
 
-// heardOf is a server, and for how long it has not been heard of.
+// heardOf is a server, and how long ago it was last heard from.
 type heardOf struct {
 	admin.Server
 	silent time.Duration
@@ -69,7 +69,7 @@ type heardOf struct {
 // rollerEvery is how often rolls are looked at. They take days.
 const rollerEvery = 10 * time.Second
 
-// parentEvery is how often a server asks the parent of a zone, and parentDue how often when the next step is due.
+// parentEvery is how often a server asks the parent of a zone, and parentDue how often once the next step is due.
 const (
 	parentEvery = 10 * time.Minute
 	parentDue   = time.Minute
@@ -89,7 +89,7 @@ func (r *roller) run(ctx context.Context) {
 	}
 }
 
-// reload has all looked at anew, the parent too.
+// reload has everything looked at again, the parent included.
 func (r *roller) reload() {
 	r.mu.Lock()
 	clear(r.asked)
@@ -97,7 +97,7 @@ func (r *roller) reload() {
 	r.again()
 }
 
-// ask asks the parent of a zone, unless that was done not long ago.
+// ask asks the parent of a zone, unless it was asked not long ago.
 func (r *roller) ask(ctx context.Context, origin rr.Name, servers []string, every time.Duration) (
 	[]dnssec.ParentDS, error,
 ) {
@@ -117,7 +117,7 @@ func (r *roller) ask(ctx context.Context, origin rr.Name, servers []string, ever
 	return g.all, g.err
 }
 
-// again has rolls looked at soon.
+// again has rolls looked at again soon.
 func (r *roller) again() {
 	select {
 	case r.wake <- struct{}{}:
@@ -125,7 +125,7 @@ func (r *roller) again() {
 	}
 }
 
-// look looks at all zones that have a roll, or settings of one.
+// look looks at all zones that have a roll, or settings for one.
 func (r *roller) look(ctx context.Context) {
 	all, err := r.settings(ctx)
 	if err != nil {
@@ -156,7 +156,7 @@ func (r *roller) look(ctx context.Context) {
 	}
 }
 
-// wait notes who or what holds the roll of a zone up, and reports whether that is new.
+// wait notes who or what holds up the roll of a zone, and reports whether that is new.
 func (r *roller) wait(origin rr.Name, waits string) bool {
 	r.mu.Lock()
 	if r.waits[origin] = waits; waits == "" {
@@ -179,7 +179,7 @@ func (r *roller) wait(origin rr.Name, waits string) bool {
 	return true
 }
 
-// heldUp says that a roll is held up by somebody or something; "": by nothing.
+// heldUp says that somebody or something holds a roll up. It returns "" if nothing does.
 func heldUp(waits string) string {
 	if waits == "" {
 		return ""
@@ -187,8 +187,8 @@ func heldUp(waits string) string {
 	return "the roll of its keys waits: " + waits
 }
 
-// held returns the keys that the server has in use for a zone, how far their roll is, and what this server says of
-// that. ok is false where it has none in use, or not those that etcd has.
+// held returns the keys that this server has in use for a zone, how far their roll is, and what this server reports
+// about that. ok is false if it has no keys in use, or not those that etcd has.
 func (r *roller) held(o *opening, origin rr.Name, z *zones.Zone) (
 	keys *dnssec.Keys, roll *dnssec.Roll, word *dnssec.Word, ttl time.Duration, ok bool,
 ) {
@@ -201,7 +201,7 @@ func (r *roller) held(o *opening, origin rr.Name, z *zones.Zone) (
 	}
 	if d := z.DNSSEC; err == nil && roll.Over() && d.Roll == nil && d.Algorithm == 0 &&
 		len(has.keys.Stale(roll, r.now())) == 0 {
-		return nil, nil, nil, 0, false // as most zones: there is nothing to do
+		return nil, nil, nil, 0, false // most zones have nothing to do
 	}
 	o = r.ring.sealed.of(origin)
 	if roll, err = o.Roll(origin); err != nil || has.sealed != o.Sealed.Mark(origin) {
@@ -218,7 +218,7 @@ func (r *roller) held(o *opening, origin rr.Name, z *zones.Zone) (
 	return has.keys, roll, word, ttl, true
 }
 
-// zone looks at one zone.
+// zone does what is due for one zone.
 func (r *roller) zone(ctx context.Context, o *opening, origin rr.Name, z *zones.Zone,
 	servers func() ([]heardOf, error),
 ) (waits string, err error) {
@@ -269,7 +269,7 @@ func (r *roller) zone(ctx context.Context, o *opening, origin rr.Name, z *zones.
 		return c.Waits, err
 	}
 	if !held.Roll.Same(roll) {
-		return c.Waits, nil // what was looked at is not what there is any more
+		return c.Waits, nil // the keys have changed since they were looked at
 	}
 	if err := v.Carry(ctx, held, c.Roll, c.Changed); err != nil {
 		return c.Waits, err
@@ -278,7 +278,7 @@ func (r *roller) zone(ctx context.Context, o *opening, origin rr.Name, z *zones.
 	return c.Waits, nil
 }
 
-// read reads the keys of a zone from etcd, to write them.
+// read reads the keys of a zone from etcd in order to write them.
 func (r *roller) read(ctx context.Context, origin rr.Name) (*vault.Vault, *vault.Held, error) {
 	r.ring.finding.Lock()
 	v := &vault.Vault{Etcd: r.etcd, Secrets: r.ring.sealed.secrets}
@@ -287,7 +287,7 @@ func (r *roller) read(ctx context.Context, origin rr.Name) (*vault.Vault, *vault
 	return v, held, err
 }
 
-// idle begins a roll if the settings call for one, and clears away keys that are done.
+// idle begins a roll if the settings require one, and clears away keys that are no longer needed.
 func (r *roller) idle(ctx context.Context, origin rr.Name, z *zones.Zone, keys *dnssec.Keys, roll *dnssec.Roll) (
 	waits string, err error,
 ) {
@@ -341,7 +341,7 @@ func (r *roller) idle(ctx context.Context, origin rr.Name, z *zones.Zone, keys *
 	return "", nil
 }
 
-// begin begins a roll, unless the one before is no longer the last.
+// begin begins a roll, unless another one has begun since last.
 func (r *roller) begin(ctx context.Context, origin rr.Name, z *zones.Zone, last *dnssec.Roll, kind string,
 	a dnssec.Algorithm, why string,
 ) error {
@@ -356,7 +356,7 @@ func (r *roller) begin(ctx context.Context, origin rr.Name, z *zones.Zone, last 
 	return nil
 }
 
-// says returns what this server says of rolls.
+// says returns what this server reports about rolls.
 func (r *roller) says() (all []admin.Roll) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -377,7 +377,7 @@ func (r *roller) says() (all []admin.Roll) {
 	return all
 }
 
-// newRoller returns the roller of a server that has sealed keys; nil: it has none.
+// newRoller returns the roller of a server that has sealed keys, and nil for one that has none.
 func newRoller(r *run) *roller {
 	if r.keyring == nil || r.keyring.sealed == nil || r.KeySecrets == "" {
 		return nil
@@ -412,7 +412,7 @@ func (r *run) signedZones(ctx context.Context) (map[rr.Name]*zones.Zone, error) 
 	return all, err
 }
 
-// signs reports whether a zone is answered from as its keys say for now.
+// signs reports whether a zone is served signed as its keys require for now.
 func (r *run) signs(origin rr.Name, k *dnssec.Keys, now time.Time) (yes bool) {
 	state := r.loop.State()
 	if state == nil {
@@ -425,11 +425,11 @@ func (r *run) signs(origin rr.Name, k *dnssec.Keys, now time.Time) (yes bool) {
 	return yes
 }
 
-// rests returns a function that returns the longest TTL of a zone, and REFRESH beside it where it has secondaries. A
-// zone is walked once for each snapshot.
+// rests returns a function that returns the longest TTL of a zone, plus REFRESH if the zone has secondaries. It walks a
+// zone once for each snapshot.
 func (r *run) rests() func(*zones.Zone) time.Duration {
 	type walked struct {
-		of      weak.Pointer[snapshot.Snapshot] // which this does not keep alive
+		of      weak.Pointer[snapshot.Snapshot] // that longest is of; it is not kept alive
 		longest time.Duration
 	}
 	known := map[string]walked{}
@@ -451,7 +451,7 @@ func (r *run) rests() func(*zones.Zone) time.Duration {
 	}
 }
 
-// fleet returns all servers and signers. Nobody is silent for longer than this server has listened.
+// fleet returns all servers and signers. None counts as silent for longer than this server has listened.
 func (r *run) fleet(ctx context.Context) (all []heardOf, err error) {
 	s, err := r.gather(ctx)
 	if err != nil {
@@ -483,7 +483,7 @@ func (r *run) fleet(ctx context.Context) (all []heardOf, err error) {
 	}
 	for id, silent := range r.bystanders.silent() {
 		if slices.ContainsFunc(all, func(h heardOf) bool { return h.ID == id }) {
-			continue // it probes now
+			continue // it probes by now
 		}
 		all = append(all, heardOf{admin.Server{ID: id}, silent})
 		if silent >= dnssec.LongSilent {

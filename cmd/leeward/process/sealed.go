@@ -19,29 +19,29 @@ import (
 	"leeward/zones/rr"
 )
 
-// sealedKeys are the keys of zones that come from etcd, with the resources, and the secrets that they are opened with.
-// Those that are in use are kept under --state as they came, sealed: a restart without etcd has them.
+// sealedKeys are the keys of zones that come from etcd, with the resources, and the secrets that open them. Those in
+// use are kept under --state, still sealed: so they survive a restart without etcd.
 type sealedKeys struct {
-	file string // of the secrets; "": there are none
-	path string // where those in use are kept; "": nowhere
+	file string // file of the secrets; "": there are none
+	path string // where keys in use are kept; "": nowhere
 	log  *slog.Logger
 
 	mu    sync.Mutex
 	all   *dnssec.Sealed
-	heard bool // etcd has told of all of them
-	// changed is at which revision etcd has told of a change of a zone's keys.
+	heard bool // etcd has delivered all of them
+	// changed is the revision at which etcd last delivered a change of a zone's keys.
 	changed map[rr.Name]int64
 
 	// The rest belongs to whoever holds keyring.finding.
 	clock   func() time.Time
 	secrets *dnssec.Secrets
-	open    string // what is wrong with the file's mode
-	wrong   error  // with the file
+	open    string // what is wrong with the mode of the file
+	wrong   error  // what is wrong with the file
 	good    map[rr.Name]map[string][]byte
 	witness dnssec.Witness     // of rolls
-	waits   map[rr.Name]string // who holds the roll of a zone up
+	waits   map[rr.Name]string // who holds up the roll of each zone
 	unkept  bool               // good is not on disk yet
-	trouble string             // why it could not be put there, as logged last
+	trouble string             // why good could not be written, as last logged
 }
 
 func newSealedKeys(s *Settings) *sealedKeys {
@@ -55,7 +55,7 @@ func newSealedKeys(s *Settings) *sealedKeys {
 	return k
 }
 
-// take takes what etcd says of keys, and returns the zones that it may concern.
+// take takes in what etcd says about keys, and returns the zones that it may concern.
 func (s *sealedKeys) take(b *zones.Batch) (origins map[rr.Name]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +81,7 @@ func (s *sealedKeys) take(b *zones.Batch) (origins map[rr.Name]bool) {
 	return origins
 }
 
-// readSecrets reads the file of secrets. If it is bad, those that were read stay in use.
+// readSecrets reads the file of secrets. If the file is bad, the secrets that were read before stay in use.
 func (s *sealedKeys) readSecrets() {
 	if s.file == "" {
 		return
@@ -111,14 +111,14 @@ func (s *sealedKeys) now() *opening {
 	return &opening{s.all.Clone(), s, s.heard, maps.Clone(s.changed)}
 }
 
-// of returns the keys of one zone as they are now, to be opened by the secrets that were read last.
+// of returns the keys of one zone as they are now. The secrets that were read last open them.
 func (s *sealedKeys) of(origin rr.Name) *opening {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return &opening{s.all.Only(origin), s, s.heard, map[rr.Name]int64{origin: s.changed[origin]}}
 }
 
-// opening is the sealed keys at one moment.
+// opening is the state of the sealed keys at one moment.
 type opening struct {
 	*dnssec.Sealed
 	from    *sealedKeys
@@ -126,7 +126,7 @@ type opening struct {
 	changed map[rr.Name]int64
 }
 
-// Mark returns a text that changes when the zone's keys do, or what opens them.
+// Mark returns a text that changes when the zone's keys change, or the secrets that open them.
 func (o *opening) Mark(origin rr.Name) string {
 	mark := o.Sealed.Mark(origin) + o.from.secrets.Mark() + o.from.open + o.from.waits[origin] +
 		o.from.witness.Mark(origin)
@@ -136,10 +136,10 @@ func (o *opening) Mark(origin rr.Name) string {
 	return mark
 }
 
-// Told returns keys of a zone as others are told of them. What etcd has of keys is the same for all who have heard it.
+// Told returns a zone's keys in the form that others are told. It is the same on all who have heard the same from etcd.
 func (o *opening) Told(origin rr.Name, k *dnssec.Keys) dnssec.HandedOut {
 	out := dnssec.HandedOut{Keys: k, Made: o.from.clock(), Revision: o.changed[origin]}
-	out.Roll, _ = o.Roll(origin) // the status says what is wrong with it
+	out.Roll, _ = o.Roll(origin) // the status reports an error
 	return out
 }
 
@@ -162,12 +162,12 @@ func (o *opening) Read(origin rr.Name) (*dnssec.Keys, error) {
 	return keys, err
 }
 
-// Roll returns how far the zone's roll is; nil: there is none.
+// Roll returns how far the zone's roll is, or nil if there is none.
 func (o *opening) Roll(origin rr.Name) (*dnssec.Roll, error) {
 	return o.Sealed.Roll(origin, o.from.secrets)
 }
 
-// Doubt returns what is wrong with a zone though its keys can be read; nil: nothing.
+// Doubt returns what is wrong with a zone although its keys can be read, or nil.
 func (o *opening) Doubt(origin rr.Name) error {
 	var all []string
 	if o.from.open != "" {
@@ -185,7 +185,7 @@ func (o *opening) Doubt(origin rr.Name) error {
 	return errors.New(strings.Join(all, "; "))
 }
 
-// Use notes that the keys of a zone are in use, or that the zone has none any more.
+// Use notes that the keys of a zone are in use, or that the zone no longer has any.
 func (o *opening) Use(origin rr.Name) {
 	values, s := o.Values(origin), o.from
 	same := func(a, b []byte) bool { return string(a) == string(b) }
@@ -204,7 +204,7 @@ type keptKeys struct {
 	Keys   map[string][]byte `json:"keys"` // by place, as etcd had them
 }
 
-// mostKept is how many octets that file may have: some 100,000 zones with two keys.
+// mostKept is the largest size of that file, in octets: some 100,000 zones with two keys.
 const mostKept = 128 << 20
 
 // load takes the keys that an earlier process had in use.
@@ -237,7 +237,7 @@ func (s *sealedKeys) load() {
 	}
 }
 
-// keep writes the keys in use to disk, if they have changed. It reports whether that is done.
+// keep writes the keys in use to disk if they have changed. It reports whether nothing is left to write.
 func (s *sealedKeys) keep() bool {
 	if s.path == "" || !s.unkept {
 		return true

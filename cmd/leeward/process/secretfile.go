@@ -11,11 +11,11 @@ import (
 	"leeward/zones/dnssec"
 )
 
-// Secrets that operators give are lines of a file: the first makes what is new, and all are accepted. So they are
-// rolled without a moment at which servers differ: the next one is added at the end, then it becomes the first, then
-// the old one goes.
+// The secrets that operators provide are lines of a file. The first one makes what is new, and all are accepted. So
+// they can be rolled without a moment at which servers disagree: add the next one at the end, then move it to the top,
+// then remove the old one.
 
-// secretLines reads a file of secrets, each of so many octets in hexadecimal digits. A # begins a comment.
+// secretLines reads a file of at most most secrets, each of octets octets in hexadecimal digits. A # begins a comment.
 func secretLines(file, what string, octets, most int) (all [][]byte, err error) {
 	text, err := disk.Read(file, 1<<20)
 	if err != nil {
@@ -41,7 +41,7 @@ func secretLines(file, what string, octets, most int) (all [][]byte, err error) 
 	return all, nil
 }
 
-// parseSecret does not repeat a bad secret in its error.
+// parseSecret parses one secret. Its error does not repeat the secret.
 func parseSecret(text, what string, octets int) ([]byte, error) {
 	b, err := hex.DecodeString(text)
 	if err != nil || len(b) != octets {
@@ -51,8 +51,8 @@ func parseSecret(text, what string, octets int) ([]byte, error) {
 	return b, nil
 }
 
-// KeySecretFile reads the file of secrets that zones' keys are sealed under in etcd: one to four lines of 64
-// hexadecimal digits. open says that everybody may read it, and what to do; "": nobody but owner and group may.
+// KeySecretFile reads the file of the secrets that seal zones' keys in etcd: one to four lines of 64 hexadecimal
+// digits. If everybody may read the file, open says so, and what to do; otherwise it is "".
 func KeySecretFile(file string) (s *dnssec.Secrets, open string, err error) {
 	all, err := secretLines(file, "key secret", dnssec.SecretSize, dnssec.MostSecrets)
 	if err != nil {

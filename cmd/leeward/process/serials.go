@@ -10,7 +10,7 @@ import (
 )
 
 // serialKeeper writes to etcd what the catalog owes it about serials (zones.Catalog.Owed). All servers owe the same at
-// the same moment. So each waits a little, and does not write what another server has written by then.
+// the same moment. So each waits a little first, and does not write what another server has written by then.
 type serialKeeper struct {
 	keep func(context.Context, zones.Serials) error
 	log  *slog.Logger
@@ -23,7 +23,7 @@ type serialKeeper struct {
 }
 
 const (
-	serialWait  = 20 * time.Millisecond // how long to wait at most for another server to write it
+	serialWait  = 20 * time.Millisecond // how long to wait at most for another server to write
 	serialAgain = 5 * time.Second       // how long to wait after a failure
 )
 

@@ -28,34 +28,34 @@ import (
 	"leeward/zones/steer"
 )
 
-// Settings are what a server or a probe is started with.
+// Settings say how a server or a probe is started.
 type Settings struct {
 	ID, Region string
 	Listen     []string // addresses for DNS; none: a vantage without DNS
 	Admin      string   // address of the admin interface; "": none
-	AdminURL   string   // at which people and other servers reach it; "": at Admin
-	Token      string   // that the admin interface asks for; "": none
+	AdminURL   string   // where people and other servers reach it; "": at Admin
+	Token      string   // required by the admin interface; "": none
 	// TokenFile is the file that Token was read from; "": none. Like all files of credentials, it is read again when it
 	// changes.
 	TokenFile string
 	AdminTLS  AdminTLS // of the admin interface
 	ProbeTLS  ProbeTLS // certificate that probes present
 	GeoDB     []string
-	Resolvers []netip.AddrPort // for endpoints' hostnames; none: the system's
-	History   HistoryBounds    // of what is kept of what happened
+	Resolvers []netip.AddrPort // for endpoints' hostnames; none: those of the system
+	History   HistoryBounds    // bounds of the history
 	DNSTap    *DNSTap          // nil: queries are not followed
-	// Drills reads the reports of earlier drills, for the console; nil: it shows none. Only with Etcd.
+	// Drills reads the reports of earlier drills, for the console. nil: it shows none. Only with Etcd.
 	Drills         func(context.Context, *etcd.Cluster) ([]console.Drill, error)
 	NoProbe        bool     // do not probe or report; needs Etcd, where others report
-	CountCountries bool     // clients of policies are counted by country
-	CountTop       bool     // who asks most, and for which names, is counted
-	MetricsDetail  bool     // metrics by endpoint, and by policy, rule and pool
-	State          string   // folder of the last good snapshot; "": it is not kept
+	CountCountries bool     // count clients of policies by country
+	CountTop       bool     // count who asks most, and for which names
+	MetricsDetail  bool     // add metrics by endpoint, and by policy, rule and pool
+	State          string   // folder of the last good snapshot; "": none is kept
 	TSIGKeys       []string // files of TSIG keys
 	Keys           string   // folder of the keys that zones are signed with; "": below State, for Files
-	KeySecrets     string   // file of the secrets that keys in etcd are sealed under; only with Etcd, without Keys
-	Sign           bool     // sign for servers without keys, through etcd: no DNS; needs Keys and Etcd
-	Edge           bool     // hold no keys: signatures come from such a process, through etcd
+	KeySecrets     string   // file of the secrets that seal keys in etcd; only with Etcd, without Keys
+	Sign           bool     // sign for servers without keys, through etcd, and serve no DNS; needs Keys and Etcd
+	Edge           bool     // hold no keys: signatures come through etcd from a process with Sign
 	Version        string
 	Chaos          answer.Chaos  // answers to queries of class CH
 	Log            *slog.Logger  // its writer must not block, see Journal
@@ -67,16 +67,16 @@ type Settings struct {
 	Files string        // folder of the resources, instead of Etcd
 	Etcd  *etcd.Options // nil: the resources are in Files
 
-	Clock func() time.Time // that zones are signed by, and keys rolled; time.Now if nil, as it is but in tests
+	Clock func() time.Time // for signing zones and rolling keys; nil: time.Now. Only tests set it
 
-	Compact time.Duration // etcd keeps history for so long, and at most for twice that; 0: it is not compacted
+	Compact time.Duration // etcd keeps history for this long, and at most twice as long; 0: it is not compacted
 
 	Notify  string          // socket of the service manager (sd_notify); "": there is none
 	Reload  <-chan struct{} // each value has the files read again; nil: never
 	Started func(Running)   // called once everything listens; nil: not called
 }
 
-// clock returns the clock that zones are signed by.
+// clock returns the clock for signing zones.
 func (s *Settings) clock() func() time.Time {
 	if s.Clock != nil {
 		return s.Clock
@@ -84,15 +84,15 @@ func (s *Settings) clock() func() time.Time {
 	return time.Now
 }
 
-// Running says where a server that has started listens.
+// Running says where a started server listens.
 type Running struct {
 	DNS   []netip.AddrPort
-	Admin string // "" where there is none
+	Admin string // "": there is no admin interface
 }
 
-// Serve runs a server, or a vantage without DNS if there is nothing to listen on, until the context ends. It then
-// withdraws its reports, answers the queries it has received, and stops. An error says why it could not start, or which
-// part failed.
+// Serve runs a server, or a vantage without DNS if there is nothing to listen on, until the context ends. Then it
+// withdraws its reports, answers the queries that it has received, and stops. It returns an error if it could not
+// start, or if a part failed.
 func Serve(ctx context.Context, s Settings) error {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
@@ -126,15 +126,16 @@ func Serve(ctx context.Context, s Settings) error {
 	return r.serve(ctx)
 }
 
-// drainLimit is how long a server that stops waits for its core. It waits half as long for the other parts, and for
-// etcd. absorbedLimit is how long it waits for a loop that is applying the copy on disk or a list of everything. The
-// loop cannot be interrupted in that, and has nothing new to save yet.
+// drainLimit is how long a stopping server waits for its core. It waits half as long for the other parts, and for etcd.
+// absorbedLimit is how long it waits for a loop that is applying the copy on disk or a list of everything. Such a loop
+// cannot be interrupted, and has nothing new to save yet.
 const (
 	drainLimit    = 5 * time.Second
 	absorbedLimit = 500 * time.Millisecond
 )
 
-// settled waits for the core. It returns the parts still running that may have something to save, "" if there are none.
+// settled waits for the core. It returns the parts that still run and may have something to save, or "" if there are
+// none.
 func settled(core *crew, l *control.Loop, limit, absorbed time.Duration) (left string) {
 	if left = core.ended(absorbed); left == "" || l.Absorbed() {
 		return "" // what the loop is applying is safe at the source, and the copy on disk is older
@@ -294,7 +295,7 @@ func (r *run) serve(ctx context.Context) error {
 	return err
 }
 
-// reload reads the files again whenever it is asked to.
+// reload reads the files again each time it is asked to.
 func (r *run) reload(ctx context.Context) {
 	for {
 		select {

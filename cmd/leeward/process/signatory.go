@@ -18,9 +18,9 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// signatory writes what this process signs to etcd, for servers that hold no keys: those signatures that are not there
-// yet. What another signer has written counts as well as its own, as all make the same signatures. What it finds wrong,
-// it removes.
+// signatory writes to etcd what this process signs, for servers that hold no keys. It writes only signatures that are
+// not there yet: those of another signer count as well as its own, since all signers make the same ones. It removes
+// what it finds damaged or forged.
 type signatory struct {
 	log  *slog.Logger
 	now  func() time.Time
@@ -32,34 +32,34 @@ type signatory struct {
 	mu    sync.Mutex
 	keys  map[string]dnssec.HandedOut // to be handed out
 	found map[string]*foundZone       // by origin: what is in etcd
-	read  bool                        // all of it was read once
+	read  bool                        // everything in etcd has been read once
 	stand standing
 
 	// The rest belongs to run.
-	due     map[*dnssec.Generation][]dnssec.Signed // to be written
-	whole   map[*dnssec.Generation]bool            // all of it was compared with what is in etcd
+	due     map[*dnssec.Generation][]dnssec.Signed // signatures still to be written
+	whole   map[*dnssec.Generation]bool            // these were compared in full with what is in etcd
 	cleaned time.Time
 	turned  time.Time // when the last turn began
-	busy    bool      // it has written
+	busy    bool      // the last turn has written something
 }
 
-// foundZone is what is in etcd of a zone.
+// foundZone is what etcd has of a zone.
 type foundZone struct {
 	*dnssec.Received
-	revisions map[slot]int64 // of chunks, and of the keys
+	revisions map[slot]int64 // of the chunks and of the keys
 	paper     []byte         // the handout
 	spoilt    map[slot]bool  // chunks that cannot be read
-	changed   bool           // something went, or was replaced
+	changed   bool           // something was removed or replaced
 
-	agreed   *dnssec.Keys // the handout of the revision agreedAt is of these keys, or of newer ones
+	agreed   *dnssec.Keys // the handout at revision agreedAt is for these keys, or for newer ones
 	agreedAt int64
 }
 
 const (
-	signatoryLook  = 200 * time.Millisecond // how often it looks for what was signed
-	signatoryClean = time.Minute            // how often it looks for what is old
+	signatoryLook  = 200 * time.Millisecond // how often to look for what was signed
+	signatoryClean = time.Minute            // how often to look for what is old
 	signatoryLimit = 10 * time.Second       // for one write
-	smallChunk     = 256                    // signatures: a chunk with fewer is enlarged
+	smallChunk     = 256                    // number of signatures; a chunk with fewer is enlarged
 )
 
 func newSignatory(cluster *etcd.Cluster, log *slog.Logger, now func() time.Time) *signatory {
@@ -70,7 +70,7 @@ func newSignatory(cluster *etcd.Cluster, log *slog.Logger, now func() time.Time)
 	}
 }
 
-// publish tells what is signed now. It never blocks.
+// publish passes on what is signed now. It never blocks.
 func (g *signatory) publish(s *snapshot.Snapshot) {
 	g.snapshot.Store(s)
 	g.rouse()
@@ -83,7 +83,7 @@ func (g *signatory) rouse() {
 	}
 }
 
-// keyed takes note of the keys of a zone.
+// keyed records the keys of a zone.
 func (g *signatory) keyed(origin string, o dnssec.HandedOut) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -91,7 +91,7 @@ func (g *signatory) keyed(origin string, o dnssec.HandedOut) {
 	g.rouse()
 }
 
-// zone returns what is in etcd of a zone.
+// zone returns what etcd has of a zone.
 func (g *signatory) zone(origin string) *foundZone {
 	z := g.found[origin]
 	if z == nil {
@@ -123,7 +123,7 @@ func (g *signatory) watch() signatureWatch {
 			if delete(z.spoilt, s); !z.Put(s.epoch, s.chunk, value) {
 				z.spoilt[s] = true
 			}
-			if replaces { // a chunk that has grown, as room has them grow, has lost nothing
+			if replaces { // a chunk that has grown, as room makes chunks grow, has lost nothing
 				now := z.Entries(s.epoch, s.chunk)
 				z.changed = z.changed || !slices.Equal(before, now[:min(len(before), len(now))])
 			}
@@ -189,7 +189,7 @@ func (g *signatory) run(ctx context.Context) {
 	}
 }
 
-// tell logs why signatures cannot be written, once.
+// tell logs why signatures cannot be written, once for each reason.
 func (g *signatory) tell(err error) {
 	g.mu.Lock()
 	failing := g.stand.failing
@@ -248,8 +248,8 @@ func (g *signatory) turn(ctx context.Context) (err error) {
 	return err
 }
 
-// handOut writes the public parts of a zone's keys, and how far their roll is, unless they are there. Where another
-// signer has handed out others, those count that etcd has had last, and of key files those that were made last.
+// handOut writes the public parts of a zone's keys, and how far their roll is, unless etcd has them. Another signer may
+// have handed out different ones. Then the ones that etcd had last count; of key files, those that were made last.
 func (g *signatory) handOut(ctx context.Context, origin string) error {
 	g.mu.Lock()
 	out, has := g.keys[origin]
@@ -264,14 +264,14 @@ func (g *signatory) handOut(ctx context.Context, origin string) error {
 	if paper != nil {
 		had, err := dnssec.ReadHandOut(out.Keys.Origin(), paper, out.Keys, g.now(), nil)
 		switch {
-		case err != nil: // it is of nobody who has these keys
+		case err != nil: // nobody who has these keys wrote it
 		case had.Same(&out):
 			return agree()
 		case out.Revision > 0 && had.Revision > out.Revision && had.Revision <= revision:
-			return agree() // that signer has heard what etcd has still to tell here
-		case out.Revision > 0: // whoever has made it has heard less, or of an etcd before it was restored
+			return agree() // that signer has heard what etcd has yet to deliver here
+		case out.Revision > 0: // its signer has heard less, or heard from an etcd before a restore
 			if after := had.Made.Add(time.Second); out.Made.Before(after) {
-				out.Made = after // its clock is ahead
+				out.Made = after // the clock of that signer is ahead
 			}
 		case !out.Made.After(had.Made):
 			g.log.Error("another signer has handed out other keys of a zone, or other times of them, that were made "+
@@ -289,7 +289,7 @@ func (g *signatory) handOut(ctx context.Context, origin string) error {
 	return g.put(ctx, slot{origin: origin}, paper, revision)
 }
 
-// put writes a key if it is as it was. A conflict is no error: the watch will tell what is there.
+// put writes a key if it is still as it was. A conflict is no error: the watch will deliver what is there.
 func (g *signatory) put(ctx context.Context, s slot, value []byte, revision int64) error {
 	c := g.etcd.Within(signatoryLimit)
 	at, err := c.Begin().At(s.name(), revision).Put(s.name(), value, 0).Commit(ctx)
@@ -315,7 +315,7 @@ func (g *signatory) put(ctx context.Context, s slot, value []byte, revision int6
 	return nil
 }
 
-// remove removes a key if it is as it was.
+// remove removes a key if it is still as it was.
 func (g *signatory) remove(ctx context.Context, s slot, revision int64) error {
 	_, err := g.etcd.Within(signatoryLimit).Begin().At(s.name(), revision).Delete(etcd.One(s.name())).Commit(ctx)
 	if errors.Is(err, etcd.ErrConflict) {
@@ -329,8 +329,8 @@ func (g *signatory) remove(ctx context.Context, s slot, revision int64) error {
 	return err
 }
 
-// repair removes chunks that cannot be read, of a zone and the days that are signed here. It reports whether something
-// went or was replaced, so that all is to be compared again.
+// repair removes chunks that cannot be read, of one zone and of the days that are signed here. It reports whether
+// anything was removed or replaced, so that everything must be compared again.
 func (g *signatory) repair(ctx context.Context, origin string, signer *dnssec.Signer, err *error) (changed bool) {
 	g.mu.Lock()
 	z := g.zone(origin)
@@ -350,7 +350,7 @@ func (g *signatory) repair(ctx context.Context, origin string, signer *dnssec.Si
 	return changed
 }
 
-// write writes those signatures of a generation that are not in etcd.
+// write writes the signatures of a generation that etcd does not have.
 func (g *signatory) write(ctx context.Context, origin string, name rr.Name, of *dnssec.Generation) error {
 	due, epoch := append(g.due[of], of.Fresh()...), of.Epoch.Number
 	if !g.whole[of] {
@@ -401,7 +401,7 @@ func (g *signatory) write(ctx context.Context, origin string, name rr.Name, of *
 			return err
 		}
 		if there, _ := z.Has(epoch, some[0]); !there {
-			break // another signer was faster: the watch tells what it has written
+			break // another signer was faster: the watch will deliver what it has written
 		}
 		left = left[len(some):]
 		g.due[of] = left
@@ -409,7 +409,7 @@ func (g *signatory) write(ctx context.Context, origin string, name rr.Name, of *
 	return nil
 }
 
-// room returns the chunk that the next signatures go into, and what it has already: the last one, or a new one.
+// room returns the chunk for the next signatures, and what it already has. It is the last chunk or a new one.
 func (g *signatory) room(z *foundZone, origin string, epoch int64) (s slot, revision int64, has []dnssec.Signed) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -427,8 +427,9 @@ func (g *signatory) room(z *foundZone, origin string, epoch int64) (s slot, revi
 	return s, 0, nil
 }
 
-// keptBefore is how many epochs before the present one stay in etcd, for servers whose clocks are slow and signers
-// whose clocks are fast. unknownFor is how many stay of a zone that is not signed here: as long as its signatures hold.
+// keptBefore is how many epochs before the present one stay in etcd, for servers whose clocks are slow, or signers
+// whose clocks are fast. unknownFor is how many stay for a zone that is not signed here: as long as its signatures are
+// valid.
 const (
 	keptBefore = 1
 	unknownFor = 14

@@ -11,15 +11,17 @@ import (
 	"leeward/zones/etcd"
 )
 
-// Signatures that a signer has made are in etcd beside the prefix, so that who does not want them is not told of them:
+// Signatures that a signer has made are stored in etcd outside the prefix. So nobody gets them who does not ask for
+// them:
 //
 //	/leeward.signatures/<zone>/keys             the public parts of the zone's keys, see dnssec.Keys.HandOut
 //	                          /<epoch>/<n>      a chunk of signatures, see dnssec.AppendChunk
 //
-// A signer adds chunks to an epoch, and enlarges the last one while that is small. Both signers and servers without
-// keys follow all that.
+// A signer adds chunks to an epoch, and enlarges the last chunk while it is small. Both signers and servers without
+// keys follow all of these.
 
-// slot is what a key holds: of which zone, and where. epoch and chunk are of a chunk; the keys' are 0 and "".
+// slot says what a key in etcd holds, and of which zone. epoch and chunk are those of a chunk; for the zone's keys,
+// they are 0 and "".
 type slot struct {
 	origin string
 	epoch  int64
@@ -37,7 +39,7 @@ func epochFolder(origin string, epoch int64) string {
 	return fmt.Sprintf("%s%s/%d/", etcd.Signatures, origin, epoch)
 }
 
-// slotOf returns what a key holds, by its name. A zone's name may have slashes.
+// slotOf returns what a key holds, given its name. A zone's name may have slashes.
 func slotOf(name string) (s slot, ok bool) {
 	rest, ok := strings.CutPrefix(name, etcd.Signatures)
 	if !ok {
@@ -60,17 +62,17 @@ func slotOf(name string) (s slot, ok bool) {
 	return s, err == nil
 }
 
-// signatureWatch hears of what is there. Its functions are called from one goroutine.
+// signatureWatch is told what etcd has. One goroutine calls all its functions.
 type signatureWatch struct {
 	put  func(s slot, value []byte, revision int64)
 	drop func(s slot)
-	// all is called with all that there is, each time everything was read, after it was put.
+	// all is called after each reading of everything, when all of it has been put. there has all slots that exist.
 	all func(there map[slot]bool)
-	// told is called after the others, when nothing more is known to come.
+	// told is called after the other functions, when no more news is waiting.
 	told func()
 }
 
-// followSignatures tells of all signatures until the context ends. While etcd is away it keeps trying.
+// followSignatures follows all signatures until the context ends. While etcd is away, it keeps trying.
 func followSignatures(ctx context.Context, c *etcd.Cluster, log *slog.Logger, w signatureWatch) {
 	turns := c.Turns()
 	failing := ""

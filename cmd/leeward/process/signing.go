@@ -6,8 +6,8 @@ import (
 	"leeward/zones/dnssec"
 )
 
-// openSigning makes the parts that sign zones: with keys, for this server's answers or (Sign) for servers that have
-// none; or (Edge) with signatures that others have made.
+// openSigning makes the parts that sign zones. With keys, they sign this server's answers or, with Sign, sign for
+// servers without keys. With Edge, they use signatures that others have made.
 func (r *run) openSigning(o *control.LoopOptions) error {
 	r.epochs.log, r.epochs.now, r.epochs.ahead = r.Log, r.clock(), newAhead(r.Log)
 	r.epochs.early = epochAhead
@@ -24,7 +24,7 @@ func (r *run) openSigning(o *control.LoopOptions) error {
 	}
 	state := r.State
 	if r.Sign {
-		state = "" // what is signed is in etcd
+		state = "" // signatures are in etcd
 	}
 	r.keyring = newKeyring(&r.Settings, func(origin string, k *dnssec.Keys, err error) {
 		r.loop.Keyed(origin, k, err)
@@ -44,7 +44,7 @@ func (r *run) openSigning(o *control.LoopOptions) error {
 	if err := r.registry.Register(writtenMetrics{r.signatory}); err != nil {
 		return err
 	}
-	r.epochs.early = dnssec.EpochLength // so that the next day's are there when this process goes
+	r.epochs.early = dnssec.EpochLength // the next day's must be there when this process goes away
 	r.epochs.ahead.rests, r.epochs.ahead.chosen.Every = 0, true
 	r.keyring.found = func(origin string, o dnssec.HandedOut) {
 		o.Keys.Note()

@@ -11,12 +11,12 @@ import (
 	"leeward/zones/rr"
 )
 
-// prepared is what came of the last attempt to make the next signatures of zones. Who makes them writes, status and
-// metrics read.
+// prepared is the outcome of the last attempts to make the next signatures of zones. The goroutine that makes them
+// writes it; the status and metrics read it.
 type prepared struct {
 	mu     sync.Mutex
-	of     map[rr.Name]attempt // of which not all came
-	failed int64               // attempts
+	of     map[rr.Name]attempt // attempts that did not make everything
+	failed int64               // how many attempts failed
 }
 
 // attempt is one that did not make all signatures of an epoch.
@@ -25,7 +25,7 @@ type attempt struct {
 	err     string
 }
 
-// note records an attempt. Where all was made nothing is left to say.
+// note records an attempt. If it made everything, there is nothing left to report.
 func (p *prepared) note(origin rr.Name, missing int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,13 +56,14 @@ func (p *prepared) failures() int64 {
 	return p.failed
 }
 
-// made is how many signatures a generation of a zone has made, by its epoch.
+// made names a generation of a zone, by its epoch. It is what signatures are counted by.
 type made struct {
 	origin rr.Name
 	epoch  int64
 }
 
-// signings describes all zones that have signatures; nil: none has. each, if it is not nil, hears of each generation.
+// signings describes all zones that have signatures. It returns nil if none has. each, unless it is nil, is called for
+// every generation.
 func (e *epochs) signings(each func(m made, signatures int64)) *admin.Signing {
 	s := e.snapshot.Load()
 	if s == nil {
@@ -98,7 +99,7 @@ func (e *epochs) signings(each func(m made, signatures int64)) *admin.Signing {
 			})
 		}
 		today := dnssec.EpochAt(origin, now)
-		var ended time.Time // when that began which should be in use
+		var ended time.Time // when the signatures began that should be in use
 		if at.Epoch != today {
 			if ended = at.Epoch.Next().Start(); ended.After(now) {
 				ended = today.Start() // the clock was ahead when they were made
@@ -130,12 +131,12 @@ func (e *epochs) signings(each func(m made, signatures int64)) *admin.Signing {
 	return out
 }
 
-// signedMetrics are those of zones that have signatures.
+// signedMetrics are the metrics of zones that have signatures.
 type signedMetrics struct {
 	of *epochs
 
 	mu    sync.Mutex
-	made  map[made]int64 // as they were counted last
+	made  map[made]int64 // as last counted
 	total int64
 }
 
@@ -173,7 +174,7 @@ func (m *signedMetrics) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect reports nothing of expiry where no zone is signed.
+// Collect implements prometheus.Collector. It reports no expiry if no zone is signed.
 func (m *signedMetrics) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)

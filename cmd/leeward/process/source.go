@@ -69,8 +69,8 @@ func (r *run) source() error {
 	return registerLags(r.registry, r.lags, time.Now)
 }
 
-// resumeWait is how long the source is left alone at most while the copy on disk is made into the first snapshot. To
-// read a large source takes what processors there are, and would have queries without an answer for that much longer.
+// resumeWait is how long following the source is put off at most while the first snapshot is made from the copy on
+// disk. Reading a large source takes all processors, and queries would go without an answer for that much longer.
 const resumeWait = 10 * time.Second
 
 // resume hands over the copy on disk, if there is one, and reports whether there is.
@@ -86,7 +86,7 @@ func (r *run) resume(ctx context.Context) (resumed bool) {
 		return false
 	}
 	if now := time.Now(); meta.Time.After(now) {
-		meta.Time = now // a clock is or was wrong, so the copy's age is unknown
+		meta.Time = now // a clock is or was wrong, so nobody knows how old the copy is
 	}
 	r.Log.Info("serving the last good snapshot from disk until the source is read", "revision", meta.Revision,
 		"resources", meta.Count, "age", time.Since(meta.Time).Round(time.Second))
@@ -100,7 +100,7 @@ func (r *run) resume(ctx context.Context) (resumed bool) {
 	return true
 }
 
-// follow hands the source's changes to the loop until the context ends. If there is a copy on disk, it is published
+// follow hands the source's changes to the loop until the context ends. The copy on disk, if there is one, is published
 // first.
 func (r *run) follow(ctx context.Context, resumed bool) error {
 	if resumed {

@@ -16,8 +16,8 @@ import (
 // targets or long timeouts a round takes longer, and what the server knows from before the start is then good enough.
 const probesWait = 10 * time.Second
 
-// primariesWait is how long a server that starts waits for the primaries of zones before it is ready. A primary may be
-// gone for good.
+// primariesWait is how long a starting server waits for the primaries of zones before it is ready. It does not wait
+// longer, because a primary may be gone for good.
 const primariesWait = 10 * time.Second
 
 // ready returns nil once queries can be answered from a snapshot. At the start it also waits until the hostnames of

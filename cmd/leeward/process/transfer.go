@@ -9,7 +9,7 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// openTransfer makes the parts that answer transfers and that transfer zones in, and reads the TSIG keys.
+// openTransfer makes the parts that answer transfers and that transfer zones from primaries. It reads the TSIG keys.
 func (r *run) openTransfer() error {
 	secondary, err := transfer.NewSecondary(transfer.SecondaryOptions{
 		Log: r.Log, Registerer: r.registry, State: r.State, Listen: r.Listen, Sockets: r.shares().transfers,

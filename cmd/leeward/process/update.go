@@ -27,7 +27,7 @@ func (r *run) updates() (*update.Updater, error) {
 	return update.New(o)
 }
 
-// madeBySigning returns what a zone that is signed is served with at its apex.
+// madeBySigning returns the RRset that signing adds at the apex of a zone.
 func (r *run) madeBySigning(origin rr.Name, typ rr.Type) [][]byte {
 	s := r.epochs.snapshot.Load()
 	if s == nil {

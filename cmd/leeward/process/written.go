@@ -12,25 +12,27 @@ import (
 	"leeward/zones/rr"
 )
 
-// standing is how it stands with what a signatory writes.
+// standing says how complete the signatures are that a signatory has written.
 type standing struct {
-	lacks   map[string]time.Time // by origin: from when on servers would lack signatures that are not in etcd yet
-	since   map[string]time.Time // zones that lack signatures of today, and since when
-	waiting int                  // signatures that are made and not in etcd
-	whole   time.Time            // when all that is signed was last known to be in etcd
+	lacks   map[string]time.Time // by origin: from when on servers would lack signatures
+	since   map[string]time.Time // zones that lack signatures of today: since when they do
+	waiting int                  // signatures made but not yet in etcd
+	whole   time.Time            // when everything signed was last known to be in etcd
 	written int64                // chunks
 	removed int64                // chunks that were damaged or forged
 	failing string               // why signatures cannot be written; "": they can
 }
 
 const (
-	// writtenGrace is how long signatures of today may be lacking without a word: a change takes less.
+	// writtenGrace is how long signatures of today may be missing before that is reported: a change takes less.
 	writtenGrace = 10 * time.Second
-	// shortOf is how long before a day begins its signatures should have been in etcd for hours.
+	// shortOf is how long before a day begins it is a fault if its signatures are missing: they should have been in
+	// etcd for hours by then.
 	shortOf = 20 * time.Hour
 )
 
-// lacks returns from when on servers lack signatures of a zone, of which these generations are signed. next may be nil.
+// lacks returns from when on servers lack signatures of a zone. now and next are the generations that the zone is
+// signed in; next may be nil.
 func (g *signatory) lacks(origin string, now, next *dnssec.Generation) time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -45,7 +47,7 @@ func (g *signatory) lacks(origin string, now, next *dnssec.Generation) time.Time
 	return lacks
 }
 
-// stands notes how it stands after a turn.
+// stands records the state after a turn.
 func (g *signatory) stands(lacks map[string]time.Time, err error) {
 	now := g.now()
 	since := map[string]time.Time{}
@@ -69,7 +71,7 @@ func (g *signatory) stands(lacks map[string]time.Time, err error) {
 	}
 }
 
-// says returns what this signer tells others of what it has written. It does not change while all is well.
+// says returns what this signer tells others about what it has written. It does not change while all is well.
 func (g *signatory) says() *admin.Written {
 	now := g.now()
 	g.mu.Lock()
@@ -87,7 +89,7 @@ func (g *signatory) says() *admin.Written {
 	return w
 }
 
-// What is written of a zone.
+// The states of a zone's written signatures.
 const (
 	writtenAhead  = "ahead"
 	writtenShort  = "short"
@@ -104,7 +106,7 @@ func (s *standing) state(origin string, now time.Time) string {
 	return writtenAhead
 }
 
-// writtenMetrics are those of a process that signs for others.
+// writtenMetrics are the metrics of a process that signs for others.
 type writtenMetrics struct{ of *signatory }
 
 var (
@@ -171,7 +173,7 @@ func (m writtenMetrics) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// edgeMetrics are those of a server without keys.
+// edgeMetrics are the metrics of a server without keys.
 type edgeMetrics struct{ of *edge }
 
 var (
@@ -197,7 +199,7 @@ func (m edgeMetrics) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. Where no zone is signed, its signatures have no age.
+// Collect implements prometheus.Collector. If no zone is signed, it leaves out the age of signatures.
 func (m edgeMetrics) Collect(to chan<- prometheus.Metric) {
 	e, now := m.of, m.of.now()
 	gauge := func(d *prometheus.Desc, value float64) {
