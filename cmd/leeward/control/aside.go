@@ -10,28 +10,29 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// What is configured is applied in two steps: apply changes the Catalog and the Builder and makes a Snapshot, adopt has
-// the loop use it. A small change does both in one turn. A large one (a list, a million removals, a new geo database)
-// would keep verdicts waiting for seconds, so a goroutine of its own applies it:
+// A change of the configuration is applied in two steps. apply changes the Catalog and the Builder, and makes a
+// Snapshot; adopt has the loop use it. For a small change, one turn does both. A large one (a list, a million removals,
+// a new geo database) would keep verdicts waiting for seconds. So a goroutine of its own applies it:
 //
 //	loop   ──turn──┬───────── turns for verdicts only ─────────┬──adopt, publish──▶
 //	               └─ apply: Catalog, Builder ── a Snapshot ───┘
 //
-// Until it is done the Catalog, the members and the Builder are the goroutine's. All that needs them stays in the
-// inbox, the condition of the source and requests included, so that nothing half applied is ever seen. What is served
-// is the last Snapshot, with new Views.
+// Until it is done, that goroutine owns the Catalog, the members and the Builder. Everything that needs them stays in
+// the inbox, including the condition of the source, and requests. So nobody ever sees anything half applied. Meanwhile
+// the last Snapshot is served, with new Views.
 
-// asideFrom is how many resources a turn may look at in the loop: some 10 µs each, so a tenth of a second.
+// asideFrom is how many resources a turn may look at within the loop. Each takes some 10 µs: together, a tenth of a
+// second.
 const asideFrom = 10_000
 
-// applied is what came of applying a turn's changes.
+// applied is the result of applying the changes of one turn.
 type applied struct {
-	first         time.Time // when the oldest of them came in
+	first         time.Time // when the oldest change came in
 	table         *geo.Table
 	delta         catalog.Delta
-	batches       bool // there were any
-	fresh, listed bool // there was one that is not the copy on disk's; a list
-	members       bool // catalog zones brought zones here, or took some away
+	batches       bool // there were batches
+	fresh, listed bool // there was one that did not come from the copy on disk; there was a list
+	members       bool // catalog zones added zones here, or removed some
 
 	snapshot *snapshot.Snapshot // nil: there was no reason to make one
 	built    zones.Problems
@@ -41,13 +42,13 @@ type applied struct {
 	happened []pending
 }
 
-// isHeavy reports whether a turn would take so long that verdicts are not to wait for it.
+// isHeavy reports whether applying this would take so long that verdicts must not wait for it.
 func (l *Loop) isHeavy(w waiting) bool {
 	n := 0
 	for i := range w.batches {
 		b := &w.batches[i]
 		if n += len(b.Changes); b.Full {
-			n += l.catalog.Count() // each may be missing
+			n += l.catalog.Count() // each may be missing from the list
 		}
 		if b.Full || b.Accepted > l.accepted {
 			n += l.catalog.HeldCount()
@@ -60,7 +61,7 @@ func (l *Loop) isHeavy(w waiting) bool {
 			}
 			if k := ch.Key.Kind(); l.builder.Signs() && (k == zones.KindPool || k == zones.KindEndpoint) {
 				pool, _, _ := strings.Cut(ch.Key.Name(), "/")
-				n += len(l.catalog.PoliciesUsing(pool)) // an address that is new is signed for each
+				n += len(l.catalog.PoliciesUsing(pool)) // a new address is signed for each of these
 			}
 		}
 	}

@@ -22,8 +22,8 @@ type clocks struct {
 	at  time.Time
 }
 
-// late is by how much a vantage's heartbeats arrived after their time: the least of this half of the window, and of the
-// half before.
+// late is how late a vantage's heartbeats have arrived: the least delay in this half of the window, and in the half
+// before.
 type late struct {
 	since         time.Time // when this half began
 	least, before time.Duration

@@ -11,7 +11,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// configure applies what waits, here or aside, and reports whether there is a new Snapshot.
+// configure applies what waits, either here or aside, and reports whether there is a new Snapshot.
 func (l *Loop) configure(now time.Time, w waiting) bool {
 	if !l.large && slices.ContainsFunc(w.batches, isLarge) {
 		l.large, l.paced = true, l.o.Pace()
@@ -24,8 +24,8 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	return l.adopt(now, l.apply(now, w))
 }
 
-// apply takes up batches and builds a snapshot if there is a reason to. Of the loop's it changes nothing but the
-// Catalog, the members and the Builder.
+// apply takes in batches, and builds a snapshot if there is a reason to. Of what belongs to the loop, it changes only
+// the Catalog, the members and the Builder.
 func (l *Loop) apply(now time.Time, w waiting) applied {
 	a := applied{first: w.first, table: l.table, batches: len(w.batches) > 0}
 	build := false
@@ -116,7 +116,7 @@ func (a *applied) take(d catalog.Delta) {
 	}
 }
 
-// adopt has the loop use what was applied. It reports whether there is a new Snapshot, which is to be published.
+// adopt has the loop use what was applied. It reports whether there is a new Snapshot to publish.
 func (l *Loop) adopt(now time.Time, a applied) bool {
 	l.table = a.table
 	if a.batches && l.o.Owed != nil {
@@ -173,7 +173,7 @@ func (l *Loop) secondaries() (all []transfer.Assignment) {
 // different times. It goes back only if the source's history does.
 func (l *Loop) revision(b zones.Batch, applied int64) int64 {
 	if !b.Full && b.Serials != nil && len(b.Changes) == 0 && l.snapshot != nil {
-		return 0 // it is only about serials of earlier changes
+		return 0 // it only has serials of earlier changes
 	}
 	if !b.Full || applied != b.Revision {
 		return applied
@@ -246,7 +246,7 @@ func (l *Loop) assign() {
 	l.o.Metrics.assigned(gone, as)
 }
 
-// changedPools returns the pools of a that b does not have, or has in another version.
+// changedPools returns the pools of a that are missing from b, or differ there.
 func changedPools(a, b []*steer.Pool) []*steer.Pool {
 	var differ []*steer.Pool
 	for i, p := range a {

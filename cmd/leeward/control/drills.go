@@ -18,9 +18,8 @@ import (
 // so it needs neither etcd nor the operator who began the drill. It gives the drill up: the drain has no effect on this
 // server until somebody writes another override. A server does not resume a drill when the harm is over, because the
 // drill would then swing on and off.
-//
-// docs/drill.md says what counts as harm: a pool that serves the target's clients reaches its max, one of its addresses
-// goes down, a vantage goes silent, or etcd does, since then nobody could call the drill off.
+// docs/drill.md says what counts as harm: a pool that serves the target's clients reaches its max; one of its addresses
+// goes down; a vantage goes silent; or etcd does, since then nobody could call the drill off.
 
 // drillDeaf is how long etcd may be silent before a drill is given up.
 const drillDeaf = 5 * time.Second
@@ -33,7 +32,7 @@ type drills struct {
 	of   map[string]*drill
 	next time.Time // when to check them again; zero: there is none
 
-	turned []health.Target // whose verdicts turned while something was applied aside
+	turned []health.Target // their verdicts turned while something was applied aside
 }
 
 // drill is one drill as this process has seen it.
@@ -42,7 +41,7 @@ type drill struct {
 	version  int64
 	carriers map[string]bool // other pools that serve the target's clients
 	full     map[string]bool // carriers that were at their max when the drill began
-	heard    map[string]bool // vantages that were fresh at some time since
+	heard    map[string]bool // vantages that have been fresh at some time since it began
 	why      string          // why it was given up; "": it was not
 	broke    bool            // it was given up because something broke
 }
@@ -187,7 +186,7 @@ func (l *Loop) harm(d *drill, now time.Time, turned []health.Target) (why string
 	return "", false
 }
 
-// Watched describes how a drill goes, for somebody who only observes.
+// Watched describes how a drill is going, for an observer.
 type Watched struct {
 	There    bool               // the override exists
 	Why      string             // why it was given up; "": it was not
@@ -197,7 +196,7 @@ type Watched struct {
 	Carriers map[string]bool // other pools that serve the target's clients
 }
 
-// Drill describes how a drill of the target goes. servers report the clients that they have counted.
+// Drill describes how a drill of the target is going. servers report the clients that they have counted.
 func (i Inside) Drill(target string, servers []admin.Server) *Watched {
 	l, w := i.l, &Watched{}
 	if d := l.drills.of[target]; d != nil {

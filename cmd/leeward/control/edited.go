@@ -13,18 +13,19 @@ import (
 	"leeward/zones/document"
 )
 
-// What a change of the configuration is in the history: which keys it is of, what each was and is, and in words.
+// This file describes changes of the configuration for the history: which keys changed, from what, to what, and in
+// words.
 
-// mostReplaced is how many resources one batch may replace for the history to know how each was.
+// mostReplaced is how many resources one batch may replace for the history to record what each was before.
 const mostReplaced = 10_000
 
-// pending is an event that is told once it is served.
+// pending is an event that is reported once the change is served.
 type pending struct {
 	event history.Event
 	fill  func(*history.Event)
 }
 
-// changes returns what a batch changed, to be told when it is adopted. was is what it replaced.
+// changes returns the events for what a batch changed, to be reported when it is adopted. was has what it replaced.
 func (l *Loop) changes(
 	b batchHead, d catalog.Delta, was map[zones.Key]catalog.Replaced, lacks bool,
 ) (all []pending) {
@@ -37,7 +38,7 @@ func (l *Loop) changes(
 		e := history.Event{Kind: history.Changed, Revision: b.newest, Text: text}
 		if b.copy {
 			e.Text += " from the copy on disk"
-		} else { // whatever changed since this server's last run, there is no copy to tell it by
+		} else { // there is no copy that could tell what has changed since this server's last run
 			e.Missed = &history.Missed{From: l.o.Now(), Until: l.o.Now(), Changes: true}
 			e.Text += "; what changed before is not known"
 		}
@@ -51,7 +52,7 @@ func (l *Loop) changes(
 	}
 	edits, versions := make([]zones.Edit, 0, min(len(d.Keys), mostReplaced)), map[zones.Key]int64{}
 	missing := 0
-	follow := map[zones.Kind]int{} // what has other values of a Defaults, and is written as it was
+	follow := map[zones.Kind]int{} // resources that take values from a changed Defaults; they are written as before
 	for _, key := range d.Keys {
 		before, known := was[key]
 		if !known {
@@ -62,7 +63,7 @@ func (l *Loop) changes(
 			case of && l.catalog.Get(key) != nil:
 				follow[key.Kind()]++
 			}
-			continue // it is as it was, or only its standing has changed
+			continue // it is as before, or only its standing has changed
 		}
 		r := l.catalog.Get(key)
 		if before.Resource == nil && r == nil {
@@ -100,17 +101,17 @@ func (l *Loop) changes(
 	return all
 }
 
-// editHolds is how many octets an edit holds, about: the resource that was replaced, and the new one.
+// editHolds is how many octets an edit takes, roughly: the resource that was replaced, and the new one.
 const editHolds = 4 << 10
 
-// batchHead is what is left of a batch that was consumed.
+// batchHead is what remains of a batch that was consumed.
 type batchHead struct {
 	revision   int64
 	newest     int64 // revision of its changes
 	copy, anew bool
 }
 
-// kindOf returns the kind of an event of edits.
+// kindOf returns the kind of an event that has these edits.
 func kindOf(edits []zones.Edit) history.Kind {
 	kind := history.Changed
 	for i, e := range edits {
@@ -144,7 +145,7 @@ func poolOf(e zones.Edit) (pool string, of bool) {
 	return "", false
 }
 
-// describe words edits.
+// describe puts edits into words.
 func describe(
 	e *history.Event, edits []zones.Edit, was map[zones.Key]catalog.Replaced, versions map[zones.Key]int64,
 	regions map[string]string,
@@ -192,7 +193,7 @@ func describe(
 	e.Text = fmt.Sprintf("%d resources: %s", len(edits), strings.Join(parts, ", "))
 }
 
-// targetsOf names what an edit is about.
+// targetsOf returns the targets that an edit is about.
 func targetsOf(edit zones.Edit, regions map[string]string) []string {
 	kind, name := edit.Key.Kind(), edit.Key.Name()
 	of := []string{strings.ToLower(string(kind)) + "/" + name}
@@ -216,7 +217,7 @@ func targetsOf(edit zones.Edit, regions map[string]string) []string {
 	return slices.Compact(of)
 }
 
-// sentence words one edit.
+// sentence puts one edit into words.
 func sentence(e zones.Edit) string {
 	if o, is := e.New.(*zones.Override); is {
 		text := map[zones.Word]string{zones.Drain: "drained", zones.Up: "set up", zones.Down: "set down"}[o.State]

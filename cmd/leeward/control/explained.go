@@ -12,8 +12,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// Explain says why a client gets an answer. It adds the problems and the held changes of the resources behind the
-// answer.
+// Explain says why a client gets its answer. It adds the problems, and the changes held back, of the resources behind
+// the answer.
 func (l *Loop) Explain(ctx context.Context, name, qtype, client string) (*answer.Explanation, error) {
 	e, err := answer.Explain(l.State(), name, qtype, client)
 	if err != nil {
@@ -46,7 +46,7 @@ func (l *Loop) Explain(ctx context.Context, name, qtype, client string) (*answer
 	return e, nil
 }
 
-// inherited says which values of a policy, its pools and their monitors come from Defaults.
+// inherited says which values a policy, its pools and their monitors take from Defaults.
 func inherited(c *catalog.Catalog, policy string, pools []string) (all []string) {
 	seen := map[zones.Key]bool{}
 	look := func(kind zones.Kind, name string) {
@@ -72,8 +72,8 @@ func inherited(c *catalog.Catalog, policy string, pools []string) (all []string)
 
 // concern names the resources behind an answer.
 type concern struct {
-	names []rr.Name // that were looked up
-	pools []string  // that were consulted
+	names []rr.Name // names that were looked up
+	pools []string  // pools that were consulted
 }
 
 // has reports whether a resource is behind the answer: a zone that contains a name, a record or a policy at a name or

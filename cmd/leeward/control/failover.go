@@ -86,7 +86,7 @@ func (m *Metrics) Detected(rs []health.Report) {
 	}
 }
 
-// turnedOver measures agreeing and publishing of the verdicts that turned. published is the time from the arrival of
+// turnedOver measures agreement and publication for the verdicts that turned. published is the time from the arrival of
 // what turned them to the new answers. A new address that is up is not a failover.
 func (m *Metrics) turnedOver(b *health.Board, turned []health.Target, published time.Duration) {
 	if m == nil {
@@ -102,7 +102,7 @@ func (m *Metrics) turnedOver(b *health.Board, turned []health.Target, published 
 	}
 }
 
-// Failovers returns the phases that have been measured at least once, in their order.
+// Failovers returns the phases that have been measured at least once, in order.
 func (m *Metrics) Failovers() []admin.Phase {
 	if m == nil {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"leeward/server/admin"
 )
 
-// fleet is what the other vantages say about themselves. It belongs to the loop.
+// fleet is what the other vantages report about themselves. It belongs to the loop.
 type fleet struct {
 	beats    map[string]*vantage.Heartbeat
 	servers  map[string]json.RawMessage // each server's description of itself, by vantage
@@ -60,7 +60,7 @@ func (f *fleet) take(e vantage.Event) {
 		delete(f.servers, e.Vantage)
 	case e.Heartbeat != nil:
 		f.beats[e.Vantage] = e.Heartbeat
-		if len(e.Heartbeat.Server) > 0 { // earlier versions write the description into the heartbeat
+		if len(e.Heartbeat.Server) > 0 { // earlier versions put the description into the heartbeat
 			f.servers[e.Vantage] = e.Heartbeat.Server
 		}
 	case e.Server != nil:
@@ -125,7 +125,7 @@ func Strayed(resource, region string) admin.Problem {
 	}
 }
 
-// add puts the servers, and what vantages say of themselves, into a status that already lists the vantages.
+// add adds the servers to a status that already lists the vantages, and what vantages report about themselves.
 func (f *fleet) add(s *admin.Status) {
 	for i := range s.Vantages {
 		v := &s.Vantages[i]

@@ -20,7 +20,7 @@ import (
 
 // Question describes the situation that a forecast is made for.
 type Question struct {
-	Down   []string                           // targets that are out, written as overrides name them
+	Down   []string                           // targets that are out, as overrides name them
 	Word   zones.Word                         // what happens to them: down (the default) or drain
 	Surge  map[string]float64                 // by region: factor for the clients whose first choice it is
 	At     time.Time                          // zero: now
@@ -35,8 +35,8 @@ type Forecast struct {
 	*steer.Forecast
 }
 
-// Foresight is what a forecast is made from, as the loop knew it at one moment. The loop only copies: what costs is
-// done by whoever asks.
+// Foresight is what a forecast is made from, as the loop knew it at one moment. The loop only copies. Whoever asks does
+// the expensive part.
 type Foresight struct {
 	now       time.Time
 	resources []zones.Resource // all but records
@@ -47,7 +47,7 @@ type Foresight struct {
 	table     *geo.Table
 }
 
-// Foresight copies what forecasts are made from. Forecasts may be made of it at the same time.
+// Foresight copies what forecasts are made from. Several forecasts may be made from it at the same time.
 func (i Inside) Foresight() *Foresight {
 	l := i.l
 	f := &Foresight{
@@ -87,8 +87,7 @@ func (i Inside) Foresight() *Foresight {
 }
 
 // Foresee works out where today's clients would go. It uses the counts of all servers that are heard from, and the
-// loads that vantages report. The evaluator is the one that answers queries, applied to resources changed as the
-// question says.
+// loads that vantages report. It uses the evaluator that answers queries, on resources changed as the question says.
 func (x *Foresight) Foresee(ctx context.Context, q Question, servers []admin.Server) (*Forecast, error) {
 	if x.snapshot == nil || x.view == nil {
 		return nil, errors.New("there are no resources: nothing is answered")
@@ -156,7 +155,7 @@ func there(rs map[zones.Key]zones.Resource, target string) error {
 	return nil
 }
 
-// staged builds the snapshot that would be served of these resources at that time.
+// staged builds the snapshot that would be served from these resources at that time.
 func (x *Foresight) staged(rs map[zones.Key]zones.Resource, at time.Time) *snapshot.Snapshot {
 	clock := func() time.Time { return at }
 	batch := zones.Batch{Full: true, Revision: 1}
@@ -185,8 +184,8 @@ func policies(s *snapshot.Snapshot) func(string) *steer.Policy {
 // AskedShown is how many orders of pools a status lists: those that clients ask for most.
 const AskedShown = 1024
 
-// askedOf adds up the clients that fresh servers have counted. told names the servers that report counts, silent the
-// fresh ones that do not.
+// askedOf adds up the clients that fresh servers have counted. told names the servers that report counts. silent names
+// the fresh ones that do not.
 func askedOf(servers []admin.Server) (sum *steer.Asked, told, silent []string) {
 	told = []string{}
 	for i := range servers {

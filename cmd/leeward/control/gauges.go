@@ -11,8 +11,8 @@ import (
 )
 
 // gauges are this process's own estimates of what pools carry and what is offered to them. There is one for each pool
-// that has a capacity or a ramp, or whose load a policy uses. The results go onto the board and to the other vantages.
-// They belong to the loop.
+// that has a capacity or a ramp, or whose load a policy uses. They go to the board and to the other vantages. They
+// belong to the loop.
 type gauges struct {
 	pools   map[string]*gauge
 	samples map[health.Target]sample
@@ -30,14 +30,14 @@ type gauge struct {
 	next      time.Time
 }
 
-// sample is what a probe of this process found last.
+// sample is the latest finding of a probe of this process.
 type sample struct {
 	load health.Load
 	at   time.Time
 }
 
-// A pool is looked at gaugeShare times in its TTL, within gaugeLeast and gaugeMost; docs/capacity.md says how late a
-// report may be. All pools together are looked at looksASecond times a second at most. That bounds what is written to
+// Each pool is looked at gaugeShare times per TTL, within gaugeLeast and gaugeMost; docs/capacity.md says how late a
+// report may be. All pools together are looked at most looksASecond times a second. That bounds what is written to
 // etcd, however many pools there are.
 const (
 	gaugeShare   = 20
@@ -168,7 +168,7 @@ func (l *Loop) regauge() {
 	}
 }
 
-// sampleKept is longer than any sample counts.
+// sampleKept is longer than any sample stays valid.
 const sampleKept = 4 * health.MaxInterval
 
 // defaultGaugeTTL applies to a pool whose load no policy uses.
@@ -201,13 +201,13 @@ func mean(
 	return sum / float64(len(policies))
 }
 
-// use is what policies that use loads need to know of a pool.
+// use is what policies that use loads require of a pool.
 type use struct {
 	ttl      time.Duration            // the shortest of these policies
 	policies map[string]*steer.Policy // that pass on what the pool cannot hold, one for each way of doing so
 }
 
-// usesOf finds the pools, by number, whose loads policies use.
+// usesOf finds, by number, the pools whose loads policies use.
 func usesOf(sharing []*steer.Policy) map[int32]*use {
 	uses := map[int32]*use{}
 	for _, p := range sharing {
@@ -227,8 +227,8 @@ func usesOf(sharing []*steer.Policy) map[int32]*use {
 	return uses
 }
 
-// keeping returns a function that tells the mean share of its clients that a pool keeps. It uses this loop's gauges if
-// they belong to the published program.
+// keeping returns a function that returns the mean share of its clients that a pool keeps. The function uses this
+// loop's gauges if they belong to the published program.
 func (l *Loop) keeping(now time.Time) func(p *steer.PoolStatus) float64 {
 	if l.gauges.program != l.snapshot.Program() {
 		return keepingOf(l.snapshot, l.view, now)

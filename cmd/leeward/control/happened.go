@@ -12,20 +12,21 @@ import (
 	"leeward/zones/steer"
 )
 
-// What happens is told to LoopOptions.Happened, which never waits. The loop says what, and what takes time (encoding,
-// comparing) is done later, by the function that goes along: resources and pressures never change.
+// LoopOptions.Happened is told what happens, and never waits. The loop only says what. The function that goes with an
+// event does later what takes time (encoding, comparing). It may, because resources and pressures never change.
 
-// mostTold is how many verdicts, or votes, of one turn are told one by one. More are one event.
+// mostTold is how many verdicts, or votes, of one turn are reported one by one. If there are more, one event reports
+// them.
 const mostTold = 20
 
-// happenings is what the loop keeps to tell what happened. It belongs to the loop.
+// happenings is what the loop remembers in order to report what happened. It belongs to the loop.
 type happenings struct {
 	votes    []vote
-	passed   int                             // votes that turned beyond mostTold, since the last turn
+	passed   int                             // votes beyond mostTold that have turned since the last turn
 	detected map[health.Target]time.Duration // by this process's own probes, until the verdict turns
-	source   zones.State                     // as last told
-	program  *steer.Program                  // that regions is of
-	regions  map[string]string               // of pools
+	source   zones.State                     // as last reported
+	program  *steer.Program                  // the program that regions belongs to
+	regions  map[string]string               // by pool
 }
 
 type vote struct {
@@ -38,7 +39,7 @@ type vote struct {
 // tells reports whether anybody listens.
 func (l *Loop) tells() bool { return l.o.Happened != nil }
 
-// tell passes an event on. fill may be nil.
+// tell reports an event. fill completes it later, and may be nil.
 func (l *Loop) tell(e history.Event, fill func(*history.Event)) {
 	if l.tells() {
 		e.Time = l.o.Now()
@@ -46,7 +47,7 @@ func (l *Loop) tell(e history.Event, fill func(*history.Event)) {
 	}
 }
 
-// listen has the board say which votes turn. An address that a vantage finds up for the first time is no news.
+// listen has the board report which votes turn. It is no news that a vantage finds a new address up.
 func (l *Loop) listen() {
 	if !l.tells() {
 		return
@@ -64,7 +65,7 @@ func (l *Loop) listen() {
 	})
 }
 
-// tellVotes tells which votes turned in this turn.
+// tellVotes reports which votes turned in this turn.
 func (l *Loop) tellVotes() {
 	h := &l.happened
 	for _, v := range h.votes {
@@ -110,10 +111,10 @@ func (l *Loop) around(endpoint string) []string {
 	return of
 }
 
-// turnHolds is how many octets a verdict that turned holds, about: target and turn.
+// turnHolds is how many octets a turned verdict takes, roughly: target and turn.
 const turnHolds = 128
 
-// tellVerdicts tells which verdicts turned.
+// tellVerdicts reports which verdicts turned.
 func (l *Loop) tellVerdicts(turned []health.Target) {
 	if !l.tells() || len(turned) == 0 {
 		return
@@ -157,12 +158,12 @@ func (l *Loop) tellVerdicts(turned []health.Target) {
 	}
 }
 
-// first reports whether a verdict is only that what is new is up.
+// first reports whether a turn only says that a new address is up.
 func first(t health.Turn) bool {
 	return t.From == health.Unknown && t.To != health.Down || t.To == health.Unknown
 }
 
-// turnedJSON is what history.Event.Inner has of many verdicts: endpoint, address and state of each.
+// turnedJSON returns history.Event.Inner for many verdicts: endpoint, address and state of each.
 func turnedJSON(turned []health.Target, turns []health.Turn) json.RawMessage {
 	states := make([][3]string, len(turned))
 	for i, t := range turned {
@@ -175,11 +176,11 @@ func turnedJSON(turned []health.Target, turns []health.Turn) json.RawMessage {
 	return b
 }
 
-// mostOut is how many pools of one publication are told one by one.
+// mostOut is how many pools of one publication are reported one by one.
 const mostOut = 20
 
-// tellPools tells which pools went out of the answers, or came back, between two views. turned are the addresses whose
-// verdicts have just turned, and published is how long that took to be served.
+// tellPools reports which pools left the answers, or came back, between two views. turned are the addresses whose
+// verdicts have just turned. published is how long it took until that was served.
 func (l *Loop) tellPools(before *steer.View, turned []health.Target, published time.Duration) {
 	if !l.tells() || before == nil || before == l.view {
 		return
@@ -233,7 +234,7 @@ func (l *Loop) tellPools(before *steer.View, turned []health.Target, published t
 	}
 }
 
-// tellDetected notes how long this process's own probes took.
+// tellDetected records how long this process's own probes took to find out.
 func (l *Loop) tellDetected(rs []health.Report) {
 	if !l.tells() {
 		return
@@ -245,7 +246,7 @@ func (l *Loop) tellDetected(rs []health.Report) {
 	}
 }
 
-// tellSource tells that the source was lost or found.
+// tellSource reports that the source was lost or found again.
 func (l *Loop) tellSource(c zones.Condition) {
 	if c.State == l.happened.source {
 		return
@@ -271,7 +272,7 @@ func (l *Loop) tellSource(c zones.Condition) {
 	})
 }
 
-// tellGivenUp tells that a drill is given up.
+// tellGivenUp reports that a drill was given up.
 func (l *Loop) tellGivenUp(d *drill) {
 	target, why := d.override.Target, d.why
 	l.tell(history.Event{Kind: history.Drill, Of: []string{target, "override/" + target}}, func(e *history.Event) {

@@ -13,8 +13,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// inbox holds what the loop will take up in its next turn. Everybody may put something in, and nobody waits for the
-// loop except a source: it may be at most maxBatches ahead, so that a flood of changes stays in etcd and not in memory.
+// inbox holds what the loop will take up in its next turn. Anybody may put something in. Nobody waits for the loop
+// except a source: it may be at most maxBatches ahead, so that a flood of changes stays in etcd and not in memory.
 type inbox struct {
 	mu     sync.Mutex
 	room   sync.Cond // signalled when batches are taken; uses mu
@@ -76,7 +76,7 @@ func (b *inbox) batch(now func() time.Time, batch zones.Batch) {
 // waiting is what one turn takes up.
 type waiting struct {
 	first     time.Time // when the oldest item came in; zero: there is none
-	heard     time.Time // when the oldest item of health came in
+	heard     time.Time // when the oldest item about health came in
 	batches   []zones.Batch
 	condition *zones.Condition
 	health    []func(now time.Time, b *health.Board)
@@ -85,32 +85,32 @@ type waiting struct {
 	elsewhere []transferred
 	kept      []kept
 	keyed     []keyed
-	turned    []string    // origins, to the signatures of another epoch
-	arrived   []string    // origins of which signatures have come
+	turned    []string    // origins that switched to the signatures of another epoch
+	arrived   []string    // origins for which signatures have come
 	awaits    [][3]string // see Loop.Awaits
 	requests  []func()
 }
 
-// keyed is the keys of a zone that is to be signed, or why there are none.
+// keyed is the keys of a zone that is to be signed, or the reason why there are none.
 type keyed struct {
 	origin string
 	keys   *dnssec.Keys
 	err    error
 }
 
-// kept is signatures of a zone that an earlier process has made.
+// kept is the signatures of a zone that an earlier process made.
 type kept struct {
 	origin string
 	*dnssec.Kept
 }
 
-// transferred is how a zone that lives on another primary stands.
+// transferred is the state of a zone that lives on another primary.
 type transferred struct {
 	origin string
 	snapshot.Transferred
 }
 
-// take empties the inbox. aside: it takes only what concerns the Board.
+// take empties the inbox. With aside, it takes only what concerns the Board.
 func (b *inbox) take(aside bool) (w waiting) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

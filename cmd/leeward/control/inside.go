@@ -9,13 +9,13 @@ import (
 	"leeward/zones/catalog"
 )
 
-// Inside is what a function that Do runs in the loop may look at. It must not be kept.
+// Inside is what a function that Do runs in the loop may look at. The function must not keep it.
 type Inside struct{ l *Loop }
 
-// Catalog returns the resources in service. It belongs to the loop: do not keep it.
+// Catalog returns the resources in service. They belong to the loop: do not keep them.
 func (i Inside) Catalog() *catalog.Catalog { return i.l.catalog }
 
-// Mine keeps those assignments that this process is to probe, in place. It marks the targets that have no verdict yet.
+// Mine keeps, in place, the assignments that this process is to probe. It marks the targets that have no verdict yet.
 func (i Inside) Mine(as []health.Assignment) []health.Assignment {
 	for k := range as {
 		as[k].Unjudged = i.l.board.State(as[k].Target) == health.Unknown
@@ -43,7 +43,7 @@ func (i Inside) Server(now time.Time) admin.Server {
 	return s
 }
 
-// Held describes at most so many of the changes that the guard holds back.
+// Held describes the changes that the guard holds back, but no more than most.
 func (i Inside) Held(most int) []admin.Held {
 	all := i.l.catalog.Held()
 	return held(all[:min(most, len(all))])

@@ -14,7 +14,7 @@ const (
 	saveShare  = 50
 )
 
-// recallWait is how long after a verdict turned the verdicts are saved. A region that fails is then one write.
+// recallWait is how long after a verdict turned the verdicts are saved. So a region that fails causes only one write.
 const recallWait = 100 * time.Millisecond
 
 func (l *Loop) saveDue() time.Time {
@@ -31,7 +31,7 @@ func (l *Loop) saveDue() time.Time {
 	return quiet
 }
 
-// save hands the resources in service to Keep when that is due. now: at once, due or not.
+// save hands the resources in service to Keep when that is due, or at once if now is set.
 func (l *Loop) save(now bool) {
 	due := l.saveDue()
 	if !now && (due.IsZero() || l.o.Now().Before(due)) || l.o.Keep == nil || l.snapshot == nil || l.aside {
@@ -63,7 +63,7 @@ func (l *Loop) unremembered(now time.Time) {
 	}
 }
 
-// remember hands what is known of health to Recall when that is due. now: at once, due or not.
+// remember hands what is known of health to Recall when that is due, or at once if now is set.
 func (l *Loop) remember(now bool) {
 	if l.o.Recall == nil || l.snapshot == nil || !now && (l.recall.IsZero() || l.o.Now().Before(l.recall)) {
 		return

@@ -9,8 +9,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// loadMetrics are the figures of pools' loads, for alerts and for autoscalers. The loop updates them, at most once a
-// second, and a scrape reads all of one update.
+// loadMetrics are the metrics of pools' loads, for alerts and for autoscalers. The loop updates them at most once a
+// second. A scrape reads the values of a single update.
 type loadMetrics struct {
 	descs  map[string]*prometheus.Desc
 	at     time.Time // of the last update; only the loop uses it

@@ -31,7 +31,7 @@ func (l *Loop) logVerdicts(turned []health.Target) {
 	}
 }
 
-// logProblems logs the problems that are new, or that the last one has gone.
+// logProblems logs the problems that are new, or that there are none any more.
 func (l *Loop) logProblems(found, before zones.Problems) {
 	switch {
 	case len(found) > mostLogged:
@@ -64,8 +64,8 @@ func (l *Loop) inService(p *zones.Problem) string {
 	return admin.InServiceOlder
 }
 
-// logHeld logs that the guard has begun to hold something back, or that it no longer holds back anything. first is the
-// first key of what is new, nil for nothing.
+// logHeld logs that the guard has begun to hold something back, or that it holds back nothing any more. first is the
+// first key that is new, or nil.
 func (l *Loop) logHeld(first *catalog.Held, before int) {
 	switch {
 	case first != nil && l.held > 0:
@@ -76,8 +76,7 @@ func (l *Loop) logHeld(first *catalog.Held, before int) {
 	}
 }
 
-// staleSince returns the time since when the snapshot may not be the newest. It returns the zero time if it is the
-// newest.
+// staleSince returns since when the snapshot may not be the newest, or the zero time if it is the newest.
 func (l *Loop) staleSince() time.Time {
 	switch {
 	case l.condition.State == zones.Following:

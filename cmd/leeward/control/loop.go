@@ -6,9 +6,9 @@
 //	geo ────── tables ───┤              └─ Board ──── verdicts ──▶ View ───┘
 //	pages ──── requests ─┘
 //
-// One goroutine owns the Catalog, the Builder and the Board, so nothing in here needs a lock. Everybody else leaves
-// work in the inbox. A turn takes up all that waits, applies it, and publishes one State. So a flood of changes becomes
-// a few large turns, while a single change is served within milliseconds. A turn in which only verdicts changed
+// One goroutine owns the Catalog, the Builder and the Board, so nothing here needs a lock. Everybody else puts work
+// into the inbox. A turn takes up everything that waits, applies it, and publishes one State. So a flood of changes
+// becomes a few large turns, while a single change is served within milliseconds. A turn in which only verdicts changed
 // publishes the same Snapshot with a new View. A turn never waits for etcd, a disk or a socket. What takes long to
 // apply is applied aside (see aside.go).
 package control
@@ -34,57 +34,57 @@ import (
 	"leeward/zones/steer"
 )
 
-// LoopOptions are what a Loop works with. The loop calls the functions itself, from its own goroutine: none may block.
-// A nil function is not called, unless its comment says otherwise.
+// LoopOptions are what a Loop works with. The loop calls the functions from its own goroutine, so none may block. It
+// does not call a function that is nil, unless the comment of the field says otherwise.
 type LoopOptions struct {
 	Log     *slog.Logger
 	Now     func() time.Time
-	Clock   func() time.Time // that zones are built and signed by; Now if nil
+	Clock   func() time.Time // for building and signing zones; nil: Now
 	Metrics *Metrics         // nil: none are taken
 	Geo     *geo.Table       // nil: no client's location is known
-	Own     string           // the vantage of this process: its reports never go stale here
+	Own     string           // the vantage of this process; here its reports never go stale
 	Region  string           // where this process is
 	Fleet   bool             // there are other vantages to hear from
-	ByClock bool             // freshness goes by the writers' clocks: for a process that looks only once
+	ByClock bool             // freshness goes by the writers' clocks, for a process that looks only once
 
 	// Publish serves a state. It must not be nil.
 	Publish func(answer.State)
-	// Assign hears of each program in which the targets to probe or the hostnames to resolve have changed.
+	// Assign is given each program whose targets to probe, or hostnames to resolve, differ from the last.
 	Assign func(*steer.Program)
-	// Follow hears of all zones that live on another primary, whenever a zone has changed.
+	// Follow is given all zones that live on another primary, whenever a zone has changed.
 	Follow func([]transfer.Assignment)
-	// Sign hears of all zones that are to be signed, whenever a zone has changed. Who hears it answers with Keyed. nil:
-	// nothing is signed here.
+	// Sign is given all zones that are to be signed, whenever a zone has changed. Whoever gets them answers with Keyed.
+	// nil: nothing is signed here.
 	Sign func([]*zones.Zone)
-	// KeysAreFiles: nobody rolls keys here by a zone's settings.
+	// KeysAreFiles says that keys are not rolled here by a zone's settings.
 	KeysAreFiles bool
-	// Edge: zones are signed elsewhere. Who has their keys hands them over by Keyed, and says by Arrived that
-	// signatures have come.
+	// Edge says that zones are signed elsewhere. Keyed then hands over what is known of their keys, and Arrived says
+	// that signatures have come.
 	Edge bool
-	// Measure hears what this process knows of a pool's load, and Unmeasure that it no longer measures that pool.
+	// Measure is told what this process knows of a pool's load. Unmeasure is told that it no longer measures a pool.
 	Measure   func(*health.Measure)
 	Unmeasure func(pool string)
 
-	// Owed hears, after each batch, what the source should keep of serials.
+	// Owed is told, after each batch, what the source should keep about serials.
 	Owed func(owed zones.Serials, any bool)
-	// Keep puts the last good resources on disk.
+	// Keep writes the last good resources to disk.
 	Keep func(revision int64, resources *catalog.Frozen)
-	// Past is what an earlier run knew of targets' health, and Recall puts what this run knows on disk.
+	// Past is what an earlier run knew of the health of targets. Recall writes what this run knows to disk.
 	Past   []health.Past
 	Recall func([]health.Past)
 	// Pace keeps garbage small until done is called.
 	Pace func() (done func())
 
-	// Happened hears what happens, for the history. The function, which may be nil, completes the event, and is called
-	// later. See happened.go.
+	// Happened is told what happens, for the history. The function that it gets completes the event, and is called
+	// later. It may be nil. See happened.go.
 	Happened func(history.Event, func(*history.Event))
 
 	// Sources lists the location databases for the status. nil: the table's own are listed.
 	Sources func() []geo.Source
-	// CountCountries has the clients of policies counted by country.
+	// CountCountries says to count the clients of policies by country.
 	CountCountries bool
 
-	// Names tells the status what is known of an endpoint's hostname.
+	// Names returns what is known of an endpoint's hostname, for the status.
 	Names func(hostname string) (resolve.Answer, bool)
 }
 
@@ -118,22 +118,22 @@ type Loop struct {
 	held     int                             // how many removals the guard holds back
 	listed   map[zones.Kind][]zones.Resource // see summarized; nil: they must be listed again
 	accepted int64                           // the newest revision up to which removals have been accepted
-	// another goroutine applies something large, and has the catalog meanwhile
+	// another goroutine is applying something large, and owns the catalog until it is done
 	aside     bool
-	back      chan applied // where it hands over what came of it
-	asked     []func()     // requests that came with what is applied aside
+	back      chan applied // where that goroutine hands over the result
+	asked     []func()     // requests that wait until it is done
 	published time.Time
 	current   time.Time     // when the snapshot was last known to be the newest; zero: never
 	kept      bool          // the resources have been saved at least once
-	unsaved   time.Time     // when the oldest unsaved change came; zero: everything is saved
-	changed   time.Time     // when the newest change came that a save would write
-	stale     bool          // answers say that they may be old
+	unsaved   time.Time     // when the oldest unsaved change came; zero: there is none
+	changed   time.Time     // when the newest change came that is worth saving
+	stale     bool          // answers say that they may be stale
 	gather    time.Duration // how long the last save took to freeze the catalog
 	recall    time.Time     // when to put what is known of health on disk; zero: nothing is new
-	recalled  time.Time     // when that was last done
-	recalling time.Duration // how long it took to gather
-	large     bool          // a large batch came since the last publish, so memory is to be given back
-	paced     func()        // gives it back
+	recalled  time.Time     // when health was last saved
+	recalling time.Duration // how long gathering it took
+	large     bool          // a large batch has come since the last publish, so memory is to be given back
+	paced     func()        // gives the memory back
 
 	state    atomic.Pointer[answer.State]
 	absorbed atomic.Bool
@@ -177,7 +177,7 @@ func NewLoop(o LoopOptions) *Loop {
 // Batch hands over what has changed at the source. It blocks while the loop is far behind.
 func (l *Loop) Batch(b zones.Batch) { l.inbox.batch(l.o.Now, b) }
 
-// Condition hands over how this process stands with its source.
+// Condition hands over the state of this process's connection to its source.
 func (l *Loop) Condition(c zones.Condition) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.condition = &c })
 }
@@ -211,46 +211,47 @@ func (l *Loop) Resolved(a resolve.Answer) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.resolved = append(l.inbox.waits.resolved, a) })
 }
 
-// Transferred hands over how a zone stands that lives on another primary.
+// Transferred hands over the state of a zone that lives on another primary.
 func (l *Loop) Transferred(origin string, t snapshot.Transferred) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.elsewhere = append(l.inbox.waits.elsewhere, transferred{origin, t}) })
 }
 
-// Turned tells that a zone's signatures are those of another epoch.
+// Turned says that a zone has switched to the signatures of another epoch.
 func (l *Loop) Turned(origin string) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.turned = append(l.inbox.waits.turned, origin) })
 }
 
-// Keyed hands over the keys of a zone that is to be signed, or why there are none to be had.
+// Keyed hands over the keys of a zone that is to be signed, or the reason why there are none.
 func (l *Loop) Keyed(origin string, k *dnssec.Keys, err error) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.keyed = append(l.inbox.waits.keyed, keyed{origin, k, err}) })
 }
 
-// Arrived tells that signatures of a zone have come, whose keys are elsewhere.
+// Arrived says that signatures have come for a zone whose keys are elsewhere.
 func (l *Loop) Arrived(origin string) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.arrived = append(l.inbox.waits.arrived, origin) })
 }
 
-// Awaits has the status say what a zone waits for, of some kind; "": for nothing of that kind.
+// Awaits has the status say what a zone waits for. Each kind has its own text; "" says that it waits for nothing of
+// that kind.
 func (l *Loop) Awaits(origin, kind, what string) {
 	l.inbox.put(l.o.Now(), func() {
 		l.inbox.waits.awaits = append(l.inbox.waits.awaits, [3]string{origin, kind, what})
 	})
 }
 
-// Kept hands over signatures of a zone that an earlier process has made, before the zone's key.
+// Kept hands over the signatures of a zone that an earlier process made. It must be called before Keyed.
 func (l *Loop) Kept(origin string, k *dnssec.Kept) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.kept = append(l.inbox.waits.kept, kept{origin, k}) })
 }
 
-// State returns what is published. It returns nil before the first time.
+// State returns what is published, or nil if nothing has been published yet.
 func (l *Loop) State() *answer.State { return l.state.Load() }
 
 // Absorbed reports whether the loop is applying a batch so large that the turn may take a while: a list of everything,
 // the copy on disk, or LargeBatch changes.
 func (l *Loop) Absorbed() bool { return l.absorbed.Load() }
 
-// Ready returns nil once a snapshot is served, and until then says why there is none.
+// Ready returns nil once a snapshot is served. Until then it says why there is none.
 func (l *Loop) Ready() error {
 	if l.State() == nil {
 		return errors.New("no snapshot yet: the resources have not been read")
@@ -258,7 +259,7 @@ func (l *Loop) Ready() error {
 	return nil
 }
 
-// ErrStopped says that the loop has ended and takes no requests.
+// ErrStopped says that the loop has ended, and accepts no requests.
 var ErrStopped = errors.New("the server is stopping")
 
 // Close refuses everything that is handed over from now on.
@@ -304,7 +305,7 @@ func (l *Loop) Run(ctx context.Context) {
 			}
 			l.save(l.confirms() || !l.unsaved.IsZero())
 			l.remember(true)
-			l.seeing.beat = time.Time{} // what was seen was so until now
+			l.seeing.beat = time.Time{} // up to now, it was as last seen
 			l.beat(l.o.Now())
 			for _, request := range append(l.asked, l.inbox.take(false).requests...) {
 				request()
@@ -405,7 +406,7 @@ func (l *Loop) turn(w waiting, back *applied) time.Time {
 		l.publish(time.Time{}, turned, loads)
 		since := w.heard
 		if since.IsZero() {
-			since = now // the passing of time turned it
+			since = now // it turned because time passed
 		}
 		l.o.Metrics.turnedOver(l.board, turned, l.o.Now().Sub(since))
 		l.logVerdicts(turned)
@@ -448,7 +449,7 @@ func (l *Loop) turnCondition(c zones.Condition) {
 	l.tellSource(c)
 }
 
-// publish makes a State of the snapshot, the verdicts and the pools' loads. turned and loads name those that have
+// publish makes a State from the snapshot, the verdicts and the pools' loads. turned and loads name those that have
 // changed since the last call. at is zero if the snapshot is the same as before.
 func (l *Loop) publish(at time.Time, turned []health.Target, loads []string) {
 	program, sight := l.snapshot.Program(), steer.Sight{State: l.board.State, Pressure: l.board.Pressure}
@@ -460,15 +461,15 @@ func (l *Loop) publish(at time.Time, turned []health.Target, loads []string) {
 	}
 	state := answer.State{Snapshot: l.snapshot, View: l.view, Stale: l.stale}
 	l.state.Store(&state)
-	l.o.Publish(state) // who is told finds it by State
+	l.o.Publish(state) // whoever is told finds it by State
 	l.see(before)
 	if !at.IsZero() {
 		l.published = at
 	}
 }
 
-// staleAfter is how long it may be unknown whether the snapshot is the newest before answers say that they may be
-// stale. It is much longer than the alerts take: it informs people who look at answers by hand.
+// staleAfter is for how long the server may not know whether the snapshot is the newest, before answers say that they
+// may be stale. It is much longer than alerts take: it informs people who look at answers by hand.
 const staleAfter = time.Hour
 
 // due returns the earliest time at which something changes without new input, or the zero time if nothing does.

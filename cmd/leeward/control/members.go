@@ -19,21 +19,21 @@ type members struct {
 	configured map[string]bool     // origins of the source's own Zones, usable or not
 	catalogs   map[string]*listing // by the catalog zone's origin
 	put        map[string]member   // what was put into the Catalog, by origin
-	problems   zones.Problems      // of the catalog zones
+	problems   zones.Problems      // problems of the catalog zones
 }
 
-// member is a zone and how a catalog zone lists it.
+// member is a zone, and how a catalog zone lists it.
 type member struct {
 	catalog string
-	owner   string // catalog zone that may take it over (the coo property)
+	owner   string // catalog zone that may take the member over (the coo property)
 	zone    *zones.Zone
 }
 
-// listing is a catalog zone at the last version that could be read whole.
+// listing is a catalog zone at the last version that could be read completely.
 type listing struct {
-	version *snapshot.Version // that was read last
+	version *snapshot.Version // the version that was read last
 	members []snapshot.Member
-	whole   bool      // at least one version could be read
+	whole   bool      // at least one version could be read completely
 	broken  error     // why the newest version is not used
 	most    int       // largest number of members within membersWindow
 	since   time.Time // when most was counted
@@ -82,13 +82,13 @@ func (m *members) batch(b zones.Batch) zones.Batch {
 // concerns reports whether a transferred zone is a catalog zone.
 func (m *members) concerns(t transferred) bool { return m.catalogs[t.origin] != nil }
 
-// put returns the change that adds a member. Every server gives all members the same revision: their serials are the
-// primary's business.
+// put returns the change that adds a member. Every server gives all members the same revision: the primary decides on
+// their serials.
 func put(z *zones.Zone) zones.Change { return zones.Change{Key: z.Key(), Resource: z, Revision: 1} }
 
-// update returns the batches that bring the Catalog to what the catalog zones list: at most one that is meant, and one
-// that is doubted. Removals are doubted if a catalog zone has lost more than half of the members it had within a
-// minute.
+// update returns the batches that bring the Catalog in line with the catalog zones. There are at most two: one whose
+// removals are meant, and one whose removals are doubted. Removals are doubted if a catalog zone has lost more than
+// half of the members that it had within a minute.
 func (m *members) update(c *catalog.Catalog, version func(origin string) *snapshot.Version) (batches []zones.Batch) {
 	m.problems = nil
 	wanted := m.wanted(c, version)
@@ -135,7 +135,7 @@ func (m *members) update(c *catalog.Catalog, version func(origin string) *snapsh
 	return batches
 }
 
-// wanted returns the zones that the catalog zones list and that should exist here.
+// wanted returns the zones that catalog zones list and that should exist here.
 func (m *members) wanted(c *catalog.Catalog, version func(origin string) *snapshot.Version) map[string]member {
 	wanted, there := map[string]member{}, map[string]bool{}
 	c.Each(zones.KindZone, func(r zones.Resource) bool {
@@ -170,7 +170,7 @@ func (m *members) wanted(c *catalog.Catalog, version func(origin string) *snapsh
 	return wanted
 }
 
-// read reads a new version of a catalog zone. A version that cannot be read changes nothing.
+// read reads a new version of a catalog zone. If it cannot be read, nothing changes.
 func (m *members) read(name string, v *snapshot.Version) *listing {
 	l := m.catalogs[name]
 	if l == nil {

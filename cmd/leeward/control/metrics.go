@@ -11,7 +11,7 @@ import (
 	"leeward/zones"
 )
 
-// Metrics are the figures of a control loop. Methods of a nil *Metrics do nothing.
+// Metrics are the metrics of a control loop. Methods of a nil *Metrics do nothing.
 type Metrics struct {
 	revision, problems, held prometheus.Gauge
 	source                   *prometheus.GaugeVec
@@ -22,14 +22,14 @@ type Metrics struct {
 	unwatched, clock         prometheus.Gauge
 	drillsGivenUp            prometheus.Counter
 	loads                    *loadMetrics
-	stale                    atomic.Pointer[time.Time] // since when the snapshot may be old; nil: it is the newest
+	stale                    atomic.Pointer[time.Time] // since when the snapshot may be stale; nil: it is the newest
 
 	regions map[health.Target]string // of the targets assigned
 	isDown  map[health.Target]bool
-	numbers map[string]*[2]int // by region: how many are down, and how many targets there are
+	numbers map[string]*[2]int // by region: how many targets are down, and how many there are
 }
 
-// NewMetrics registers the figures. version is the program's; now is the clock for ages.
+// NewMetrics registers the metrics. version is that of the program; now is the clock for ages.
 func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (*Metrics, error) {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
@@ -101,7 +101,7 @@ func (m *Metrics) gaveUp() {
 	}
 }
 
-// turn updates the figures after a turn, in the loop's goroutine. It looks at the turned verdicts only, not at all
+// turn updates the metrics after a turn, in the loop's goroutine. It looks only at the verdicts that turned, not at all
 // targets.
 func (m *Metrics) turn(l *Loop, turned []health.Target) {
 	if m == nil {
@@ -152,7 +152,7 @@ func (m *Metrics) judged(t health.Target, down bool) {
 	}
 }
 
-// assigned updates which targets there are. A target that moves to another region keeps its verdict.
+// assigned updates which targets exist. A target that moves to another region keeps its verdict.
 func (m *Metrics) assigned(gone []health.Target, as []health.Assignment) {
 	if m == nil {
 		return

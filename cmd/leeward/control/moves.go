@@ -14,15 +14,15 @@ import (
 	"leeward/zones/steer"
 )
 
-// WithoutPool returns the policies of which some clients find no pool available, by name: open are those that answer
-// as if all pools were healthy, denied those that say what their whenAllDown has.
+// WithoutPool returns, by name, the policies that have no pool for some clients: in open, those that answer as if all
+// pools were healthy; in denied, those that answer as their whenAllDown says.
 func WithoutPool(state *answer.State) (open []string, denied []admin.Denied) {
 	_, open, denied = moves(state.Snapshot, state.View)
 	return open, denied
 }
 
-// lastMoves keeps what moves has returned last: while nothing changes, everybody who asks for a status is told that. It
-// does not hold on to what it was made from.
+// lastMoves remembers the last result of moves. While nothing changes, everybody who asks for a status gets it. It does
+// not keep alive what the result was made from.
 type lastMoves struct {
 	mu       sync.Mutex
 	snapshot weak.Pointer[snapshot.Snapshot]
@@ -32,7 +32,7 @@ type lastMoves struct {
 	denied   []admin.Denied
 }
 
-// of is moves. Nobody changes what it returns.
+// of returns what moves returns. The caller must not change it.
 func (l *lastMoves) of(s *snapshot.Snapshot, v *steer.View) ([]admin.Move, []string, []admin.Denied) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,15 +43,15 @@ func (l *lastMoves) of(s *snapshot.Snapshot, v *steer.View) ([]admin.Move, []str
 	return l.all, l.open, l.denied
 }
 
-// moves tells where the clients of pools that are out are led, and which policies have no pool for some clients.
-// Policies of which every pool is available are not looked at, so it costs little while all is well.
+// moves returns where the clients of pools go that are out, and which policies have no pool for some clients. It skips
+// policies whose pools are all available, so it costs little while all is well.
 func moves(s *snapshot.Snapshot, v *steer.View) (all []admin.Move, open []string, denied []admin.Denied) {
 	all, open, denied = []admin.Move{}, []string{}, []admin.Denied{}
 	if s == nil || v == nil {
 		return all, open, denied
 	}
 	region := map[int32]string{}
-	var gone [3]map[int32]bool // by family: pools that have it and are not available
+	var gone [3]map[int32]bool // by family: pools that have it but are not available
 	for f := range gone {
 		gone[f] = map[int32]bool{}
 	}
@@ -63,7 +63,7 @@ func moves(s *snapshot.Snapshot, v *steer.View) (all []admin.Move, open []string
 			}
 		}
 	}
-	to := map[string]map[string]int{} // by region: how many orders lead to each other one
+	to := map[string]map[string]int{} // by region: how many orders of pools lead to each other region
 	s.Policies(func(p *steer.Policy) bool {
 		opens := false
 		for f := range gone {
@@ -110,7 +110,7 @@ func moves(s *snapshot.Snapshot, v *steer.View) (all []admin.Move, open []string
 	return all, open, denied
 }
 
-// PoolsOf returns the pools of the policy at a name; nil if there is none.
+// PoolsOf returns the pools of the policy at a name, or nil if there is no policy.
 func PoolsOf(state *answer.State, name string) (pools []string) {
 	if state == nil {
 		return nil

@@ -24,10 +24,10 @@ import (
 // PastReach is how far back ExplainAt reaches.
 const PastReach = 24 * time.Hour
 
-// ExplainAt says why a client got an answer at a time in the past, from what this process's history has: the resources
-// as they were then, and what was known of addresses and loads. From these it makes a Catalog, a Builder and a View
-// anew, and explains as Explain does. A time of which the history does not have everything is a *history.NotKept, which
-// says what it has. The work is done by the caller's goroutine, and is that of a start with the zones in question.
+// ExplainAt says why a client got its answer at a time in the past. This process's history has the resources as they
+// were then, and what was known of addresses and loads. From these, ExplainAt makes a Catalog, a Builder and a View
+// again, and explains as Explain does. If the history lacks something of that time, it returns a *history.NotKept that
+// says what there is. The caller's goroutine does the work, which is that of a start with the zones in question.
 func (l *Loop) ExplainAt(
 	ctx context.Context, j *history.Journal, at time.Time, name, qtype, client string,
 ) (*answer.Explanation, error) {
@@ -68,20 +68,20 @@ func (l *Loop) ExplainAt(
 // flushLimit is how long ExplainAt waits for the history to be written.
 const flushLimit = 5 * time.Second
 
-// past is a moment that is made again.
+// past is a moment that is being made again.
 type past struct {
 	at    time.Time
-	now   *catalog.Frozen // the resources as they are
+	now   *catalog.Frozen // the resources as they are now
 	table *geo.Table
 	keys  map[string]keys
 
-	ran     time.Time // when the process that answered then began, as far as that is kept
-	seen    sight     // the last, without its pools
+	ran     time.Time // when the process that answered then began, as far as that is recorded
+	seen    sight     // the last sight, without its pools
 	pools   steer.Remembered
-	changed map[zones.Key]zones.Resource // as they were then, where that differs; nil: it was not there
+	changed map[zones.Key]zones.Resource // resources as they were then, if they differ from now; nil: it did not exist
 }
 
-// keys are those of a zone that is signed, or why there are none. They are those of now.
+// keys are those of a signed zone, or the reason why there are none. They are the present ones.
 type keys struct {
 	keys *dnssec.Keys
 	err  error
@@ -94,14 +94,14 @@ func (p *past) lacks(format string, args ...any) error {
 
 const stamp = "2006-01-02T15:04:05Z07:00"
 
-// look finds what was seen of addresses.
+// look finds out what was seen of addresses.
 func (p *past) look(ctx context.Context, j *history.Journal) error {
 	var (
 		whole, done bool
-		parts       int       // of a whole sight that is being read
-		last        time.Time // of what was read
+		parts       int       // how many parts of a whole sight are still to be read
+		last        time.Time // time of what was read last
 		refused     error
-		begins      time.Time // of the first whole sight after the moment, where there is none before
+		begins      time.Time // the first whole sight after the moment, if there is none before it
 		why         = "nothing was kept yet"
 	)
 	err := j.EachSight(ctx, p.at, func(e *history.Event) {
@@ -109,7 +109,7 @@ func (p *past) look(ctx context.Context, j *history.Journal) error {
 			return
 		}
 		var s sight
-		still := len(e.Sight) == 0 // as before
+		still := len(e.Sight) == 0 // nothing has changed since
 		if !still && json.Unmarshal(e.Sight, &s) != nil {
 			whole, why = false, "a part of what was seen cannot be read"
 			return
@@ -165,13 +165,13 @@ func (p *past) look(ctx context.Context, j *history.Journal) error {
 	return p.lacks("%s; it can be told of times from %s on", why, begins.UTC().Format(stamp))
 }
 
-// restore finds how resources were.
+// restore finds out how the resources were.
 func (p *past) restore(ctx context.Context, j *history.Journal) error {
 	p.changed = map[zones.Key]zones.Resource{}
-	settled := map[string]bool{} // what is known of the moment itself or just after it
+	settled := map[string]bool{} // resources known at the moment itself, or just after it
 	values := map[string]json.RawMessage{}
 	var gap history.Gap
-	since := p.ran // what is older is in what this process began with
+	since := p.ran // this process began with everything older
 	if since.After(p.at) {
 		since = p.at
 	}
@@ -218,7 +218,7 @@ func (p *past) restore(ctx context.Context, j *history.Journal) error {
 	return nil
 }
 
-// each goes through the resources of the moment.
+// each calls f for each resource as it was at the moment.
 func (p *past) each(f func(zones.Resource)) {
 	for r := range p.now.All() {
 		if _, changed := p.changed[r.Key()]; !changed {
@@ -232,7 +232,7 @@ func (p *past) each(f func(zones.Resource)) {
 	}
 }
 
-// explain makes the moment again, with the records of those zones only that the question leads to.
+// explain makes the moment again, with the records of only those zones that the question leads to.
 func (p *past) explain(ctx context.Context, name, qtype, client string) (*answer.Explanation, error) {
 	origins := map[string]*zones.Zone{}
 	p.each(func(r zones.Resource) {
@@ -283,7 +283,7 @@ func (p *past) explain(ctx context.Context, name, qtype, client string) (*answer
 	}
 }
 
-// state is what was published then, with the records of these zones only.
+// state returns what was published then, with the records of only these zones.
 func (p *past) state(needed map[string]bool) *answer.State {
 	clock := func() time.Time { return p.seen.Built }
 	batch := zones.Batch{Full: true, Copy: true, Revision: max(p.seen.Revision, 1)}

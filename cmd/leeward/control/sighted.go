@@ -12,23 +12,23 @@ import (
 	"leeward/zones/steer"
 )
 
-// What the loop saw is kept with the history, so that a later explanation of a moment (see past.go) can be made from
-// what was known then. What is published is the truth, so it is told from there: each publication says which pools it
-// judges otherwise than the one before. All of it is told again every wholeEvery, for a reader to begin with, and that
-// the loop is alive every beatEvery.
+// The history records what the loop saw, so that a moment can be explained later (see past.go) from what was known
+// then. Only what is published is recorded: each publication records which pools it judges otherwise than the one
+// before. Every wholeEvery everything is recorded again, for readers to begin with. Every beatEvery the loop records
+// that it is alive.
 const (
 	wholeEvery = 10 * time.Minute
 	beatEvery  = time.Minute
 )
 
-// wholePart is how many addresses one part of a whole sight has at least, but for the last.
+// wholePart is how many addresses each part of a whole sight has at least, except the last.
 const wholePart = 10_000
 
-// sight is what an event of the kind history.Sighted has.
+// sight is the content of an event of the kind history.Sighted.
 type sight struct {
-	First bool      `json:"first,omitempty"` // of this process
-	Ran   time.Time `json:"ran,omitzero"`    // when this process told its first
-	// Part and Parts count from 1 where the sight is whole. Otherwise it only has what is new.
+	First bool      `json:"first,omitempty"` // the first of this process
+	Ran   time.Time `json:"ran,omitzero"`    // when this process recorded its first
+	// A whole sight has Part and Parts, counted from 1. Otherwise the sight has only what is new.
 	Part  int `json:"part,omitempty"`
 	Parts int `json:"parts,omitempty"`
 
@@ -40,19 +40,19 @@ type sight struct {
 	Pools    []steer.Seen `json:"pools,omitempty"`
 }
 
-// seeing is what the loop keeps to tell what it saw. It belongs to the loop.
+// seeing is what the loop remembers in order to record what it saw. It belongs to the loop.
 type seeing struct {
 	snapshot *snapshot.Snapshot
-	built    time.Time // when it came
+	built    time.Time // when the snapshot came
 	stale    bool
-	ran      time.Time // when something was first told
-	whole    time.Time // when all was last told
-	beat     time.Time // when to tell something next
+	ran      time.Time // when something was first recorded
+	whole    time.Time // when everything was last recorded
+	beat     time.Time // when to record something next
 	table    *geo.Table
 	geo      []string // of the table
 }
 
-// see tells what is published now, when before was published until now. It tells all of it where that is due.
+// see records what is published now, given what was published until now. When that is due, it records everything.
 func (l *Loop) see(before *steer.View) {
 	if !l.tells() {
 		return
@@ -104,7 +104,7 @@ func (l *Loop) see(before *steer.View) {
 	}
 }
 
-// sightHolds is how many octets an address of a sighting holds, about, with what is laid out for picking it.
+// sightHolds is how many octets an address of a sighting takes, roughly, with what is prepared for picking it.
 const sightHolds = 256
 
 func (l *Loop) tellSight(s sight, seen []steer.Sighting) {
@@ -117,7 +117,7 @@ func (l *Loop) tellSight(s sight, seen []steer.Sighting) {
 		for i := range seen {
 			p := seen[i].Seen()
 			if s.Parts > 0 && len(p.Down)+len(p.Unknown)+len(p.Names) == 0 && !p.Loaded {
-				continue // as if nothing were said of it
+				continue // as if nobody had said anything about it
 			}
 			s.Pools = append(s.Pools, p)
 		}
@@ -129,7 +129,7 @@ func (l *Loop) tellSight(s sight, seen []steer.Sighting) {
 	})
 }
 
-// beat tells from time to time that what was seen is still so.
+// beat records from time to time that what was seen still holds.
 func (l *Loop) beat(now time.Time) {
 	switch h := &l.seeing; {
 	case !l.tells() || l.view == nil || now.Before(h.beat):
@@ -141,7 +141,7 @@ func (l *Loop) beat(now time.Time) {
 	}
 }
 
-// databases names the location databases of a table, with when they were built.
+// databases names the location databases of a table, with the times when they were built.
 func databases(t *geo.Table) (all []string) {
 	if t == nil {
 		return nil

@@ -17,8 +17,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// Summary is what the loop knew at one moment. It never changes. The loop only copies: Status, which costs ten times as
-// much, sorts and words it in the goroutine of whoever asks.
+// Summary is what the loop knew at one moment. It never changes. The loop only copies. Status costs ten times as much:
+// it sorts and formulates in the goroutine of whoever asks.
 type Summary struct {
 	now         time.Time
 	own, region string // this process as a vantage, and where it is
@@ -124,7 +124,7 @@ func (s *Summary) addresses(e *zones.Endpoint) []netip.Addr {
 	return e.Addresses
 }
 
-// Status returns everything but the part about this process itself.
+// Status returns everything except the part about this process itself.
 func (s *Summary) Status() *admin.Status {
 	out := &admin.Status{
 		Time: s.now, Servers: []admin.Server{}, Vantages: []admin.Vantage{}, Regions: []admin.Region{},
@@ -159,7 +159,7 @@ func (s *Summary) Status() *admin.Status {
 	return out
 }
 
-// gathering is one Status being made.
+// gathering is a Status under construction.
 type gathering struct {
 	*Summary
 	out     *admin.Status
@@ -196,7 +196,7 @@ func (g *gathering) overrides() {
 	slices.SortFunc(g.out.Planned, byTarget)
 }
 
-// shifts describes what policies' schedules do now and next.
+// shifts describes what policies' schedules do now, and what they do next.
 func (g *gathering) shifts() {
 	for _, r := range g.resources[zones.KindPolicy] {
 		p := r.(*zones.Policy)
@@ -260,7 +260,7 @@ func (g *gathering) regionsAndPools() {
 
 func (g *gathering) endpoints() {
 	next := 0 // index of the next verdict
-	// What there is many of shares memory: a status is made several times a second while people look.
+	// Whatever is numerous shares memory: a status is made several times a second while people look.
 	targets, cells := g.verdicts.Size()
 	since := make([]time.Time, 0, targets)
 	list := make([]admin.Address, 0, targets)
