@@ -15,25 +15,25 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// wrong is a question that cannot be answered: 400.
+// wrong returns an error for a question that cannot be answered: 400.
 func wrong(format string, args ...any) error {
 	return &answer.BadQuestion{Message: fmt.Sprintf(format, args...)}
 }
 
-// explained is the form of an explanation, and what came of it.
+// explained is the form for an explanation, and the result.
 type explained struct {
 	Name, Type, Client string
-	At                 string // as it was written; "": now
-	Past               bool   // a time can be asked for
+	At                 string // as it was typed; "": now
+	Past               bool   // the form can ask for a time in the past
 	Types              []string
 	Wrong              string // with the question
 	Of                 *answer.Explanation
-	Then               time.Time // that was asked for; zero: now
-	Query              string    // parameters that ask for the same moment later too
+	Then               time.Time // the moment that was asked for; zero: now
+	Query              string    // parameters that ask for the same moment later
 	Command            string
 }
 
-// still says that what was is not asked for again and again.
+// still reports that the page does not refresh by itself: the past does not change.
 func (x *explained) still() bool { return x.At != "" }
 
 // thenMost is how long an answer of the past may take.
@@ -83,8 +83,8 @@ func (c *console) explain(r *http.Request, s *admin.Status) (string, any, error)
 	return out.Name + " " + out.Type, out, nil
 }
 
-// explainThen asks about a time in the past. To make that moment again takes the memory and time of a start, so it
-// comes in turn with simulations.
+// explainThen asks about a time in the past. Making that moment again takes as much memory and time as a start, so such
+// requests take turns with simulations.
 func (c *console) explainThen(r *http.Request, s *admin.Status, out *explained) (*answer.Explanation, error) {
 	if c.ExplainAt == nil {
 		return nil, wrong("This process keeps nothing of what was answered: leave the time out to ask about now.")
@@ -108,7 +108,7 @@ func (c *console) explainThen(r *http.Request, s *admin.Status, out *explained) 
 	return e, err
 }
 
-// problemList is what is wrong with resources, and what waits for somebody's word.
+// problemList is what is wrong with resources, and what waits for an operator's decision.
 type problemList struct {
 	Cases []trouble
 	Pager
@@ -129,7 +129,7 @@ func (c *console) problemList(r *http.Request, s *admin.Status) (string, any, er
 	return "Problems and held changes", out, nil
 }
 
-// zoneList is the zones.
+// zoneList lists the zones.
 type zoneList struct {
 	Rows []zoneRow
 	Pager
@@ -193,7 +193,7 @@ func (c *console) zoneList(r *http.Request, s *admin.Status) (string, any, error
 	return "Zones and transfers", out, nil
 }
 
-// fleet is the servers and vantages.
+// fleet lists the servers and vantages.
 type fleet struct {
 	Servers  []serverRow
 	Vantages []vantageRow
@@ -249,7 +249,7 @@ func (c *console) fleet(r *http.Request, s *admin.Status) (string, any, error) {
 	return "Servers and vantages", out, nil
 }
 
-// poolList is all pools.
+// poolList lists all pools.
 type poolList struct {
 	Query string
 	Rows  poolTable
@@ -277,7 +277,7 @@ func (c *console) poolList(r *http.Request, s *admin.Status) (string, any, error
 	return "Pools", out, nil
 }
 
-// poolsWith returns the pools that have an endpoint with that address.
+// poolsWith returns the pools that have an endpoint with this address.
 func poolsWith(s *admin.Status, address netip.Addr) map[string]bool {
 	of := map[string]bool{}
 	for i := range s.Endpoints {

@@ -12,7 +12,7 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// file is one asset in both forms.
+// file is one asset, plain and compressed.
 type file struct {
 	hash          string
 	plain, packed []byte
@@ -26,12 +26,12 @@ var (
 	world  = load("world.svg")
 )
 
-// load reads an asset and returns its address. The address has the digest of what is in it, so that a browser may keep
-// it for as long as it likes.
+// load reads an asset and returns its URL. The URL contains a digest of the content, so that a browser may keep it for
+// as long as it likes.
 func load(name string) string {
 	plain, err := assets.ReadFile("assets/" + name)
 	if err != nil {
-		panic(err) // it is in the binary
+		panic(err) // the asset is in the binary
 	}
 	sum := sha256.Sum256(plain)
 	f := &file{base64.RawURLEncoding.EncodeToString(sum[:9]), plain, pack(plain)}
@@ -39,7 +39,7 @@ func load(name string) string {
 	return "/assets/" + f.hash + "/" + name
 }
 
-// asset serves one.
+// asset serves one asset.
 func asset(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("file")
 	f := files[name]

@@ -11,25 +11,25 @@ type chart struct {
 	Width, Height int
 	Spots         []spotted
 	Arrows        []arrow
-	Nowhere       []string // regions without a place
-	Text          string   // all of it for those who do not see it
+	Nowhere       []string // regions without coordinates
+	Text          string   // the whole chart in words, for those who do not see it
 }
 
 // spotted is a region on the map.
 type spotted struct {
 	X, Y               int
 	Scale              float64 // of its shape
-	Below              float64 // how far below it its name is, in em
+	Below              float64 // how far below the shape its name is, in em
 	Name, State, Words string
 }
 
-// arrow is where the clients of a region that is out are led.
+// arrow shows where the clients of a region go that is out.
 type arrow struct {
 	Path, Head string
 	Title      string
 }
 
-// draw places regions on the map; nil where none has a place.
+// draw places regions on the map. It returns nil if none has coordinates.
 func draw(rows []regionRow) *chart {
 	m := &chart{Width: mapWidth, Height: mapHeight}
 	at := map[string]point{}
@@ -74,13 +74,14 @@ func draw(rows []regionRow) *chart {
 	return m
 }
 
-// A region without answers is drawn at the smallest scale, one with all of them at the largest: by area.
+// A region without answers is drawn at the smallest scale, and one that gives all answers at the largest. The area
+// shows the share.
 const smallest, largest = .75, 1.7
 
 // mostArrows is how many arrows lead away from a region.
 const mostArrows = 2
 
-// bow is an arrow from one place to another, bent to the north, that leaves room for both shapes.
+// bow returns an arrow from one place to another that bends to the north and leaves room for both shapes.
 func bow(from, to point, title string) arrow {
 	const room = 16
 	dx, dy := to.X-from.X, to.Y-from.Y
@@ -95,7 +96,7 @@ func bow(from, to point, title string) arrow {
 		return point{p.X + (q.X-p.X)/l*by, p.Y + (q.Y-p.Y)/l*by}
 	}
 	a, b := toward(from, middle, room), toward(to, middle, room)
-	// The head is a triangle whose point is at b.
+	// The head is a triangle with its point at b.
 	back := toward(b, middle, 12)
 	side := point{-(back.Y - b.Y) * .5, (back.X - b.X) * .5}
 	return arrow{

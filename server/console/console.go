@@ -19,40 +19,43 @@ import (
 	"leeward/zones/steer"
 )
 
-// Options are what the screens are made from. A screen whose function is nil is not there.
+// Options are what the screens get their content from. A screen whose function is nil does not exist.
 type Options struct {
 	ID, Region string // of the process that answers
-	TLS        bool   // it is asked over TLS, and so are the others
-	Admin      string // the address that it is asked at, for commands
-	Files      bool   // its resources are files: nothing is changed by commands
-	// a Status does not change once it is made; never nil
+	TLS        bool   // this process is asked over TLS, and so are the others
+	Admin      string // the address that commands ask this process at
+	Files      bool   // its resources are files, so commands change nothing
+	// Status returns what the server knows. A Status does not change once it is made. Never nil
 	Status func(context.Context) (*admin.Status, error)
-	// a *answer.BadQuestion says what is wrong with the question
+	// Explain returns a *answer.BadQuestion if something is wrong with the question
 	Explain func(name, qtype, client string) (*answer.Explanation, error)
-	// says it of a time in the past; nil: nothing is kept of that. What is not kept is a *history.NotKept
+	// ExplainAt does the same for a time in the past. It returns a *history.NotKept for one that is not kept. nil: no
+	// past is kept
 	ExplainAt func(ctx context.Context, at time.Time, name, qtype, client string) (*answer.Explanation, error)
 	History   func(context.Context, history.Query) (*history.Page, error)
-	State     func() *answer.State // that queries are answered from; nil before there is one
-	// what was answered, as (*answer.Responder).Counts; nil: nobody counts
+	State     func() *answer.State // the state that answers come from, nil before there is one
+	// Counts returns what was answered, see (*answer.Responder).Counts. nil: nothing is counted
 	Counts func(of string, most int) *answer.Counts
-	// the same of all pools, without policies; nil as Counts is
+	// PoolCounts returns the same for all pools, without policies. It is nil if Counts is Drills returns the last
+	// drills, newest first. With an error it still returns those that could be read
 	PoolCounts func(most int) *answer.Counts
 	// the last drills, the newest first; an error may come beside those that can be read
 	Drills func(context.Context) ([]Drill, error)
 	Loads  func(pools []string) *Course // what pools have carried, together
-	// leads today's clients through a situation; servers are those that counted them. Nothing is changed
+	// Simulate leads today's clients through a situation, and changes nothing. servers are those that counted the
+	// clients
 	Simulate func(context.Context, Supposed) (f *steer.Forecast, servers []string, err error)
 
 	Changes *Changes // says when answers may have changed; never nil
-	Streams int      // event streams that are open at once, at most
-	// Waits hears of requests that wait, as event streams do, and who is not yet in turn: they make room for others
-	// until the function that it returns is called. nil: nobody asks
+	Streams int      // the largest number of event streams open at once
+	// Waits is told of requests that wait, such as event streams and those not yet in turn. Until goesOn is called,
+	// they make room for others. nil: it is not called
 	Waits   func(*http.Request) (goesOn func())
 	Stopped <-chan struct{} // closed when the process stops
 	Log     *slog.Logger    // never nil
 }
 
-// New returns the screens. Who may look is the caller's business.
+// New returns the screens. The caller decides who may look.
 func New(o Options) http.Handler {
 	if o.State == nil {
 		o.State = func() *answer.State { return nil }
@@ -115,10 +118,10 @@ type console struct {
 	nav     []link
 }
 
-// link is a place to go to.
+// link leads to a page.
 type link struct {
 	To, Text, Title string
-	Here            bool // it is this page
+	Here            bool // it leads to this very page
 }
 
 // frame is what stands around every screen.
@@ -128,18 +131,18 @@ type frame struct {
 	Status          *admin.Status // nil: there is none
 	Mood            string        // "well", "meant" or "wrong": how the page looks at a glance
 	Nav, Others     []link
-	Refresh         bool // the page follows: it asks again by itself
+	Refresh         bool // the page reloads itself
 	Style, Script   string
 	Icon, World     string
 	Body            any
 	Main            template.HTML // Body as its template shows it
-	Means           []meaning     // what its figures mean
+	Means           []meaning     // what the figures on it mean
 	Failure, Advice string
 }
 
-// screen serves a page: make returns the title and what its template shows.
+// screen registers a page. do returns the title and what the template shows.
 func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Status) (string, any, error)) {
-	var gate gate // of its own: a screen that waits for a disk or for etcd holds up no other
+	var gate gate // one for each screen: one that waits for a disk or for etcd holds up no other
 	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		key := r.URL.Path + "?" + r.URL.Query().Encode()
 		p, err := c.shelf.fresh(key), error(nil)
@@ -150,7 +153,7 @@ func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Sta
 					if err != nil {
 						return nil, err
 					}
-					defer leave() // before it is sent: whoever reads slowly holds up nobody
+					defer leave() // before the page is sent: a slow reader holds up nobody
 				}
 				return c.shelf.get(key, func() (*sheet, error) { return c.make(r, name, do) })
 			}()
@@ -164,12 +167,12 @@ func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Sta
 	})
 }
 
-// slow reports whether a page takes a turn of its own (turns), so that it holds up nobody who asks for a quick one.
+// slow reports whether a page waits for its turn (turns), so that it does not hold up those who ask for a quick one.
 func slow(name string, r *http.Request) bool {
 	return name == "simulate" || name == "explain" && strings.TrimSpace(r.URL.Query().Get("at")) != ""
 }
 
-// turn waits for a request's turn, while its connection makes room for others.
+// turn waits for the request's turn. Meanwhile its connection makes room for others.
 func (c *console) turn(r *http.Request, enter func(context.Context, string) (leave func(), err error),
 ) (leave func(), err error) {
 	defer c.Waits(r)()
@@ -195,7 +198,7 @@ func (c *console) make(r *http.Request, name string, do func(*http.Request, *adm
 	return render(name, f)
 }
 
-// frame returns what stands around a screen.
+// frame returns what surrounds a screen.
 func (c *console) frame(r *http.Request, s *admin.Status, title string) *frame {
 	f := &frame{
 		Title: title, Self: c.ID, Region: c.Region, Status: s, Mood: "well", Refresh: true,
@@ -228,9 +231,9 @@ func (c *console) frame(r *http.Request, s *admin.Status, title string) *frame {
 	return f
 }
 
-// address returns the URL of another server's admin interface; "": its address says no host that can be asked.
+// address returns the URL of another server's admin interface, or "" if its address names no host that can be asked.
 func (c *console) address(admin string) string {
-	scheme, whole := "http://", false // whole: it says its scheme, so that the port may be the scheme's
+	scheme, whole := "http://", false // whole: it names its scheme, so the port may be the scheme's default
 	if rest, plain := strings.CutPrefix(admin, "http://"); plain {
 		admin, whole = rest, true
 	} else if rest, secure := strings.CutPrefix(admin, "https://"); c.TLS || secure {
@@ -244,8 +247,9 @@ func (c *console) address(admin string) string {
 	return scheme + u.Host
 }
 
-// other returns the URL of another server's admin interface for a browser; "": there is none that leads there. An
-// address of loopback is that of another machine's, unless this server is asked at loopback, too, and at another one.
+// other returns the URL of another server's admin interface for a browser, or "" if none leads there. A loopback
+// address is useless to a browser elsewhere. It counts only if this server is also asked at loopback, at a different
+// address.
 func (c *console) other(admin string) string {
 	to := c.address(admin)
 	u, err := url.Parse(to)
@@ -263,7 +267,7 @@ func loopback(u *url.URL) bool {
 	return u.Hostname() == "localhost" || err == nil && a.IsLoopback()
 }
 
-// missing is an error of a screen that is not there: 404.
+// missing is the error for a screen that does not exist: 404.
 type missing struct{ text string }
 
 func (m *missing) Error() string { return m.text }
@@ -297,7 +301,7 @@ func (c *console) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.send(w, r, code)
 }
 
-// policy is the Content-Security-Policy: nothing from elsewhere, nothing inline, nobody frames it.
+// policy is the Content-Security-Policy: nothing from elsewhere, nothing inline, and nobody may frame a page.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -305,6 +309,6 @@ func secure(h http.Header) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Referrer-Policy", "no-referrer") // an address may name a client
+	h.Set("Referrer-Policy", "no-referrer") // a URL may name a client
 	h.Set("X-Content-Type-Options", "nosniff")
 }

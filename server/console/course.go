@@ -7,14 +7,14 @@ import (
 	"leeward/server/admin"
 )
 
-// Course is what pools together have carried, and what this server has answered of them. A value is NaN where it was
-// not observed.
+// Course is what some pools have carried together, and what this server has answered with them. A value that was not
+// observed is NaN.
 type Course struct {
 	Times   []time.Time // ascending
 	Load    []float64   // in the unit of their capacity; NaN while not all of it is known
 	Target  []float64
-	Answers []float64 // a second since the time before
-	Left    int       // pools of which no course is kept
+	Answers []float64 // per second, since the time before
+	Left    int       // number of pools whose course is not kept
 }
 
 // coursed is a Course as a screen shows it.
@@ -24,7 +24,7 @@ type coursed struct {
 	Left          int
 }
 
-// courses draws what the pools have carried; nil where nobody keeps it.
+// courses draws what the pools have carried. It returns nil if nobody records it.
 func (c *console) courses(pools []admin.Pool) *coursed {
 	if c.Loads == nil || len(pools) == 0 {
 		return nil

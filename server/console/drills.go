@@ -19,27 +19,27 @@ type Drill struct {
 	Facts                   [][2]string
 	Pools                   []DrillPool
 	Events                  []DrillEvent
-	Seconds                 []float64 // since it began, of the course
-	Course                  []Line    // where clients were led: percent, by region
+	Seconds                 []float64 // of the course; since the drill began
+	Course                  []Line    // where clients went: percent, by region
 }
 
-// DrillPool is what a pool carried.
+// DrillPool says what a pool carried during a drill.
 type DrillPool struct {
 	Pool, Region                              string
 	Away                                      bool // it belonged to the target
 	Before, Foretold, Most, Target, Max, Lost string
 }
 
-// DrillEvent is something that happened, so many seconds after the drill began.
+// DrillEvent is something that happened during a drill. Seconds count from its beginning.
 type DrillEvent struct {
 	Seconds float64
 	Text    string
 }
 
-// At is when it happened, in words.
+// At returns in words when it happened.
 func (e DrillEvent) At() string { return fmt.Sprintf("%+.1f s", e.Seconds) }
 
-// State is the drill's shape.
+// State returns the shape that shows how the drill went.
 func (d *Drill) State() string {
 	switch {
 	case d.Well:
@@ -50,9 +50,9 @@ func (d *Drill) State() string {
 	return "drained"
 }
 
-// reports keeps what was read for a moment: it comes from elsewhere, and may not come.
+// reports keeps the reports for a moment: they come from elsewhere, and may not come.
 type reports struct {
-	mu  sync.Mutex // held while they are read: others wait and get the same
+	mu  sync.Mutex // held during reading: others wait and get the same
 	at  time.Time
 	all []Drill
 	err error
@@ -60,7 +60,7 @@ type reports struct {
 
 const (
 	reportsFor  = 5 * time.Second
-	reportsMost = 2 * time.Second // that reading them may take
+	reportsMost = 2 * time.Second // how long reading may take
 )
 
 func (c *console) reports(ctx context.Context) ([]Drill, error) {
@@ -79,11 +79,11 @@ func (c *console) reports(ctx context.Context) ([]Drill, error) {
 	return x.all, x.err
 }
 
-// drillList is the drills, the newest first, or one of them.
+// drillList lists the drills, newest first, or shows one of them.
 type drillList struct {
 	Rows    []Drill
 	Of      *Drill
-	Problem string // why they cannot be told
+	Problem string // why they cannot be shown
 	Course  *lineChart
 	Command string
 }

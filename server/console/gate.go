@@ -8,16 +8,16 @@ import (
 	"sync"
 )
 
-// gate lets one page be made at a time. Those who wait come in turn by their addresses: an address that asks for very
-// many pages waits for its own, and others for one of them at most.
+// gate lets one page be made at a time. Addresses that wait take turns, one page each. So an address that asks for many
+// pages waits for its own pages, and each other address waits for at most one of them.
 type gate struct {
 	mu    sync.Mutex
 	busy  bool
 	turns []string                   // addresses that wait, the next one first
-	of    map[string][]chan struct{} // who waits from an address, the first one first
+	of    map[string][]chan struct{} // the requests that wait, by address, the first one first
 }
 
-// enter waits for a turn. leave ends it, and is called once.
+// enter waits for a turn. leave ends the turn, and must be called once.
 func (g *gate) enter(ctx context.Context, from string) (leave func(), err error) {
 	g.mu.Lock()
 	if !g.busy {
@@ -43,7 +43,7 @@ func (g *gate) enter(ctx context.Context, from string) (leave func(), err error)
 	for i, other := range g.of[from] {
 		if other == turn {
 			if g.of[from] = slices.Delete(g.of[from], i, i+1); len(g.of[from]) == 0 {
-				delete(g.of, from) // and its place: who comes again stands behind the others
+				delete(g.of, from) // whoever comes again waits behind the others
 				g.turns = slices.DeleteFunc(g.turns, func(other string) bool { return other == from })
 			}
 			g.mu.Unlock()
@@ -51,11 +51,11 @@ func (g *gate) enter(ctx context.Context, from string) (leave func(), err error)
 		}
 	}
 	g.mu.Unlock()
-	g.leave() // the turn came at the same time
+	g.leave() // the turn came at the same moment
 	return nil, context.Cause(ctx)
 }
 
-// leave gives the turn to the next address.
+// leave passes the turn to the next address.
 func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -74,7 +74,7 @@ func (g *gate) leave() {
 	next <- struct{}{}
 }
 
-// addressOf is where a request comes from, without its port.
+// addressOf returns where a request comes from, without the port.
 func addressOf(r *http.Request) string {
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		return host

@@ -8,17 +8,17 @@ import (
 	"leeward/server/admin"
 )
 
-// Line is a course of values; NaN where none was observed.
+// Line is a series of values. NaN stands for one that was not observed.
 type Line struct {
 	Name   string
 	Values []float64
 }
 
-// lineChart is lines over time, as they are drawn. Each line is told by its dash and its name, not by colour alone.
+// lineChart draws lines over time. Each line is told apart by its dashes and its name, not by colour alone.
 type lineChart struct {
 	Width, Height int
 	Title         string
-	Text          string // all of it for those who do not see it
+	Text          string // the whole chart in words, for those who do not see it
 	Lines         []drawnLine
 	Grid          []gridLine
 	From, To      string
@@ -41,8 +41,8 @@ const (
 	mostLines               = 6
 )
 
-// plot draws lines over x, which grows. top is the upper end of the values; 0: what the largest needs. It returns nil
-// where there are no two values to draw.
+// plot draws lines over x, which must ascend. top is the upper end of the value axis; 0 stands for what the largest
+// value needs. plot returns nil if there are fewer than two values to draw.
 func plot(title, unit string, x []float64, lines []Line, top float64, when func(float64) string) *lineChart {
 	if len(x) < 2 || x[len(x)-1] <= x[0] {
 		return nil
@@ -105,7 +105,7 @@ func plot(title, unit string, x []float64, lines []Line, top float64, when func(
 	return c
 }
 
-// roundUp is the next of 1, 2 and 5 times a power of ten; at least a little.
+// roundUp returns the next 1, 2 or 5 times a power of ten. It never returns 0.
 func roundUp(v float64) float64 {
 	if v <= 0 {
 		return 1

@@ -10,20 +10,20 @@ import (
 	"leeward/zones/steer"
 )
 
-// nightly is what the first screen shows below the sentence.
+// nightly is what the first screen shows below its summary.
 type nightly struct {
 	Cases     []trouble
-	More      int // cases that are not shown
+	More      int // number of cases that are not shown
 	Map       *chart
 	Regions   regionTable
 	Trust     []trust
 	Overrides []word
 	Planned   []word
 	Phases    []admin.Phase
-	Past      *pastList // the last events; nil: nobody keeps them
+	Past      *pastList // the last events; nil: nobody records them
 }
 
-// night is the first screen: what is broken, who says so, who gets what instead, what to do.
+// night makes the first screen: what is broken, who says so, who gets what instead, and what to do.
 func (c *console) night(r *http.Request, s *admin.Status) (string, any, error) {
 	n := &nightly{Regions: c.regions(s), Trust: trusts(s), Phases: s.Failover}
 	n.Map = draw(n.Regions)
@@ -35,7 +35,7 @@ func (c *console) night(r *http.Request, s *admin.Status) (string, any, error) {
 	if c.History != nil {
 		n.Past = &pastList{Now: s.Time}
 		c.read(r, history.Query{But: history.Vote, Limit: lastEvents}, n.Past)
-		for i := range n.Past.Events { // the first link is what it is about
+		for i := range n.Past.Events { // an event's first link is what it is about
 			e := &n.Past.Events[i]
 			e.Links = e.Links[:min(len(e.Links), 1)]
 		}
@@ -57,10 +57,10 @@ func (n *nightly) means() (all []meaning) {
 	return all
 }
 
-// mostCases is how many things that are wrong a screen tells one by one.
+// mostCases is how many things that are wrong a screen shows one by one.
 const mostCases = 40
 
-// onlyMeant reports whether nothing is wrong but what operators have taken out themselves.
+// onlyMeant reports whether nothing is wrong except what operators have taken out on purpose.
 func onlyMeant(s *admin.Status) bool {
 	rest := *s
 	rest.Regions, rest.Pools, rest.Endpoints = slices.Clone(s.Regions), slices.Clone(s.Pools), slices.Clone(s.Endpoints)
@@ -75,20 +75,20 @@ func onlyMeant(s *admin.Status) bool {
 	return len(s.Overrides) > 0 && s.Wrong() && !rest.Wrong()
 }
 
-// regionRow is a region in a table and on the map.
+// regionRow is one region in a table and on the map.
 type regionRow struct {
 	admin.Region
 	State string // "up", "part", "out" or "drained"
-	Words string // the same for people
-	Load  string // what its pools carry of their target; "": nobody says
+	Words string // the same in words
+	Load  string // its pools' load as a share of their target; "": not known
 	To    []string
-	Share *portion // of this server's answers; nil: nobody counts
+	Share *portion // of this server's answers; nil: nothing is counted
 }
 
-// regionTable is regions, some columns of which are left out where no row has anything in them.
+// regionTable is a table of regions. It leaves out columns that are empty in all rows.
 type regionTable []regionRow
 
-// Loads reports whether anybody measures what a region carries.
+// Loads reports whether any region's load is known.
 func (t regionTable) Loads() bool {
 	return slices.ContainsFunc(t, func(r regionRow) bool { return r.Load != "" })
 }
@@ -121,7 +121,7 @@ func (c *console) regions(s *admin.Status) (rows regionTable) {
 	return rows
 }
 
-// regionState says how a region is, for a shape and in words.
+// regionState returns the state of a region, as a shape and in words.
 func regionState(r *admin.Region) (state, words string) {
 	switch {
 	case r.Override == "drain" || r.Override == "down":
@@ -138,11 +138,11 @@ func regionState(r *admin.Region) (state, words string) {
 	return "up", "answers"
 }
 
-// word is an operator's word.
+// word is an operator's override.
 type word struct {
 	Target, Link string
 	Text         string // what, until when, why
-	Do           string // takes it back
+	Do           string // the command that takes it back
 }
 
 func (c *console) overrides(s *admin.Status) (now, planned []word) {
@@ -178,7 +178,7 @@ func (c *console) overrides(s *admin.Status) (now, planned []word) {
 	return now, planned
 }
 
-// restore is the command that takes an override back; "" where resources are files.
+// restore returns the command that takes an override back, or "" if the resources are files.
 func (c *console) restore(target string) string {
 	if c.Files {
 		return ""
@@ -186,7 +186,7 @@ func (c *console) restore(target string) string {
 	return command("leeward", "restore", target)
 }
 
-// ask is a leeward command that is answered by this process.
+// ask returns a leeward command that this process answers.
 func (c *console) ask(words ...string) string {
 	if to := c.address(c.Admin); to != "" && to != "http://127.0.0.1:8053" {
 		words = append(words, "--admin", to)

@@ -10,13 +10,13 @@ import (
 	"leeward/server/history"
 )
 
-// pastList is what happened, the newest first.
+// pastList lists what happened, newest first.
 type pastList struct {
 	Of, Since string
 	Events    []eventRow
 	Page      *history.Page
-	Older     string // parameters of what is older; "": that was all
-	Problem   string // why it cannot be told
+	Older     string // parameters for older events; "": there are none
+	Problem   string // why the past cannot be shown
 	Now       time.Time
 }
 
@@ -35,7 +35,7 @@ type eventRow struct {
 // lastEvents is how many events the first screen has.
 const lastEvents = 8
 
-// mostFields is how many changed fields of an event are told.
+// mostFields is how many changed fields of an event are shown.
 const mostFields = 10
 
 func (c *console) past(r *http.Request, s *admin.Status) (string, any, error) {
@@ -63,7 +63,7 @@ func (c *console) past(r *http.Request, s *admin.Status) (string, any, error) {
 	return "History", out, nil
 }
 
-// read asks for events, and says so where there are none to be had.
+// read reads events. If there are none to be had, it says so.
 func (c *console) read(r *http.Request, q history.Query, out *pastList) {
 	p, err := c.History(r.Context(), q)
 	if err != nil {

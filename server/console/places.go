@@ -9,10 +9,10 @@ const (
 	mapNorth, mapSouth  = 80.0, -57.0
 )
 
-// point is a place on the map, from its upper left corner.
+// point is a place on the map, measured from its upper left corner.
 type point struct{ X, Y float64 }
 
-// place returns where a latitude and a longitude, in degrees, are on the map.
+// place returns where a latitude and a longitude, in degrees, lie on the map.
 func place(latitude, longitude float64) point {
 	scale := mapWidth / (2 * math.Pi * 0.8707)
 	x, y := natural(latitude, longitude)
@@ -20,7 +20,7 @@ func place(latitude, longitude float64) point {
 	return point{mapWidth/2 + x*scale, (top - y) * scale}
 }
 
-// natural is the projection: degrees to units of the globe's radius, north and east positive.
+// natural is the projection. It takes degrees, north and east positive, and returns units of the globe's radius.
 func natural(latitude, longitude float64) (x, y float64) {
 	phi, lambda := latitude*math.Pi/180, longitude*math.Pi/180
 	p2 := phi * phi

@@ -15,7 +15,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// names are a snapshot's policies in the order of their names, sorted once for each snapshot.
+// names are the policies of a snapshot in the order of their names. They are sorted once for each snapshot.
 type names struct {
 	mu   sync.Mutex
 	of   *snapshot.Snapshot
@@ -39,10 +39,10 @@ func (n *names) sorted(s *answer.State) []*steer.Policy {
 	return n.list
 }
 
-// mostUsing is how many policies a target's screen names.
+// mostUsing is how many policies the screen of a target names.
 const mostUsing = 30
 
-// using returns the policies that name one of the pools.
+// using returns links to the policies that name one of the pools, and how many more there are.
 func (c *console) using(pools []admin.Pool) (links []link, more int) {
 	state := c.State()
 	if state == nil {
@@ -67,7 +67,7 @@ func (c *console) using(pools []admin.Pool) (links []link, more int) {
 	return links, more
 }
 
-// policies is the list of policies.
+// policies is the screen that lists the policies.
 type policies struct {
 	Query string
 	Rows  []policyRow
@@ -110,7 +110,7 @@ func poolNames(state *answer.State, numbers []int32) (names []string) {
 	return names
 }
 
-// policyState says how a policy is, for a shape and in words.
+// policyState returns the state of a policy, as a shape and in words.
 func (c *console) policyState(state *answer.State, s *admin.Status, p *steer.Policy) (shape, words string) {
 	if slices.Contains(s.FailingOpen, p.Name) {
 		return "out", "fails open for some clients"
@@ -128,17 +128,17 @@ func (c *console) policyState(state *answer.State, s *admin.Status, p *steer.Pol
 	return "up", "every client has its first choice"
 }
 
-// policyScreen is one policy.
+// policyScreen is the screen of one policy.
 type policyScreen struct {
 	Name, State, Words string
-	Headline           string // of its pools alone
+	Headline           string // about its pools only
 	Rules              []ruleWords
 	Ways               []way
 	Facts              []fact
 	Shifts             []admin.Shift
 	Pools              poolTable
 	Answers            []answeredBy
-	Explain            string // the command
+	Explain            string // the command that explains an answer
 }
 
 func (x *policyScreen) means() (all []meaning) {
@@ -155,7 +155,8 @@ type ruleWords struct {
 
 type fact struct{ Name, Text, Explanation string }
 
-// way is one order of pools that clients of a policy may have: who answers when all is well, and now.
+// way is one order of pools that clients of a policy may have. It says who answers when all is well, and who answers
+// now.
 type way struct {
 	Family    string
 	Well, Now string
@@ -262,7 +263,7 @@ func ruleText(r *zones.Rule) string {
 	return "go to " + strings.Join(steps, "; else to ")
 }
 
-// ways are who answers, for each order of pools and family of addresses.
+// ways returns who answers, for each order of pools and each family of addresses.
 func ways(state *answer.State, p *steer.Policy) (all []way) {
 	for f, family := range []string{"A", "AAAA", "CNAME"} {
 		for _, w := range p.Ways(state.View, steer.Family(f)) {

@@ -12,22 +12,23 @@ import (
 	"leeward/zones/steer"
 )
 
-// portion is how much of this server's answers a pool or a region has given lately, beside how much it was meant to.
+// portion is the share of this server's recent answers that a pool or a region gave, and the share that it should have
+// given.
 type portion struct {
-	Counted bool    // somebody asked in the last five minutes, so the shares say something
-	Minute  float64 // shares of the answers, 0 to 1
+	Counted bool    // there were queries in the last five minutes, so the shares mean something
+	Minute  float64 // share of the answers in the last minute, 0 to 1
 	Five    float64
-	Rate    float64 // answers a second in the last minute
+	Rate    float64 // answers per second in the last minute
 	Known   bool    // Meant is known
-	Meant   float64 // share were every endpoint healthy, and no pool full
+	Meant   float64 // the share if every endpoint were healthy and no pool full
 }
 
-// Is, Was and Should are the shares in words; a dash where there is none.
+// Is, Was and Should return the shares in words, or a dash for one that is not known.
 func (p portion) Is() string     { return percent(p.Minute, p.Counted) }
 func (p portion) Was() string    { return percent(p.Five, p.Counted) }
 func (p portion) Should() string { return percent(p.Meant, p.Known) }
 
-// percent spells a share, and never rounds a little to nothing or nearly all to all.
+// percent formats a share. It never rounds a little to nothing, or nearly all to all.
 func percent(share float64, known bool) string {
 	switch {
 	case !known:
@@ -40,13 +41,13 @@ func percent(share float64, known bool) string {
 	return fmt.Sprintf("%.0f %%", 100*share)
 }
 
-// shares are the portions of all pools of this server's answers. They do not change once they are made.
+// shares are the shares of all pools in this server's answers. They do not change once they are made.
 type shares struct {
 	pools map[string]portion
-	other portion // of a pool that has answered nothing, and was not meant to
+	other portion // for a pool that gave no answers and was not meant to
 }
 
-// shareBook keeps shares for a moment: counting takes longer the more policies there are.
+// shareBook keeps shares for a moment: the more policies there are, the longer counting takes.
 type shareBook struct {
 	mu  sync.Mutex // held while they are made: others wait and get the same
 	at  time.Time
@@ -56,10 +57,10 @@ type shareBook struct {
 const (
 	sharesFor  = 2 * time.Second
 	mostPools  = 10_000
-	mostOrders = 256 // that say what was meant; those that clients ask for most
+	mostOrders = 256 // orders of pools that Meant is worked out from: those that clients ask for most
 )
 
-// shares returns the portions of all pools; nil where nobody counts.
+// shares returns the shares of all pools, or nil if nothing is counted.
 func (c *console) shares(s *admin.Status) *shares {
 	if c.PoolCounts == nil {
 		return nil
@@ -80,7 +81,7 @@ func (c *console) shares(s *admin.Status) *shares {
 	return out
 }
 
-// of is a pool's portion.
+// of returns the portion of one pool.
 func (x *shares) of(pool string) portion {
 	if x == nil {
 		return portion{}
@@ -91,7 +92,7 @@ func (x *shares) of(pool string) portion {
 	return x.other
 }
 
-// region adds up a region's pools.
+// region adds up the pools of a region.
 func (x *shares) region(pools []admin.Pool, region string) (sum portion) {
 	for i := range pools {
 		if pools[i].Region != region {
@@ -107,7 +108,7 @@ func (x *shares) region(pools []admin.Pool, region string) (sum portion) {
 	return sum
 }
 
-// portions makes shares of counts. meant is how many queries a second each pool would get; nil: that is not known.
+// portions makes shares from counts. meant is how many queries per second each pool should get; nil: that is not known.
 func portions(counts []answer.PoolCount, all answer.Count, windows [2]float64, meant map[string]float64) *shares {
 	out, sum := &shares{pools: map[string]portion{}}, 0.
 	for _, rate := range meant {
@@ -136,8 +137,9 @@ func part(n, of uint64) float64 {
 	return float64(n) / float64(of)
 }
 
-// meant returns how many queries a second each pool would get of the clients that this server has counted, were every
-// endpoint healthy: of one policy's clients, or of all where policy is "". nil: nothing is known of clients.
+// meant returns how many queries per second each pool would get from the clients that this server has counted, if every
+// endpoint were healthy. It counts the clients of one policy, or of all if policy is "". It returns nil if nothing is
+// known about clients.
 func (c *console) meant(s *admin.Status, policy string) map[string]float64 {
 	state := c.State()
 	self := slices.IndexFunc(s.Servers, func(v admin.Server) bool { return v.ID == c.ID })
@@ -164,17 +166,18 @@ func (c *console) meant(s *admin.Status, policy string) map[string]float64 {
 	return steer.Meant(scene, state.Snapshot.Program(), &asked)
 }
 
-// answeredBy is a pool in a policy's table of answers.
+// answeredBy is one pool in a policy's table of answers.
 type answeredBy struct {
-	Pool string // "": without one
+	Pool string // "": answers without a pool
 	portion
-	Differs bool // what it gets is another share than was meant
+	Differs bool // its share is not what was meant
 }
 
-// differs is how far a share may be off what was meant before a page points it out: chance, and a sample.
+// differs is how far a share may be from what was meant before a page points that out. Both chance and sampling shift
+// it.
 const differs = .1
 
-// answersOf tells which pools have answered a policy's clients; rules are the shares of its rules by their number.
+// answersOf returns which pools have answered a policy's clients. rules are the shares of its rules, by number.
 func (c *console) answersOf(s *admin.Status, policy string, pools []string) (rows []answeredBy, rules map[int]portion) {
 	if c.Counts == nil {
 		return nil, nil
@@ -197,7 +200,7 @@ func (c *console) answersOf(s *admin.Status, policy string, pools []string) (row
 			lists[k].LastMinute += n.LastMinute
 			lists[k].LastFiveMinutes += n.LastFiveMinutes
 		}
-		x := rules[r.Rule] // a rule that was changed has several rows
+		x := rules[r.Rule] // a rule that has changed has several rows
 		x.Counted = p.LastFiveMinutes > 0
 		x.Minute += part(r.LastMinute, p.LastMinute)
 		x.Five += part(r.LastFiveMinutes, p.LastFiveMinutes)
@@ -216,7 +219,7 @@ func (c *console) answersOf(s *admin.Status, policy string, pools []string) (row
 	}
 	slices.SortFunc(rows, func(a, b answeredBy) int {
 		if (a.Pool == "") != (b.Pool == "") {
-			return len(b.Pool) - len(a.Pool) // without a pool comes last
+			return len(b.Pool) - len(a.Pool) // the row without a pool comes last
 		}
 		return strings.Compare(a.Pool, b.Pool)
 	})

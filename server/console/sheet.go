@@ -22,7 +22,7 @@ import (
 //go:embed pages
 var pages embed.FS
 
-// templates are the screens by name, each with the frame around it.
+// templates are the screens by name, each within the frame.
 var templates = func() map[string]*template.Template {
 	outside := template.Must(template.New("frame.html").Funcs(words).ParseFS(pages, "pages/frame.html"))
 	all := map[string]*template.Template{}
@@ -38,8 +38,8 @@ var templates = func() map[string]*template.Template {
 	return all
 }()
 
-// meaning says what a figure is. Pages say it where the pointer rests on it and, for those who have no pointer, in a
-// list below.
+// meaning says what a figure means. Pages show it where the pointer rests on the figure and, for those who have no
+// pointer, in a list below.
 type meaning struct{ Name, Text string }
 
 var (
@@ -47,7 +47,8 @@ var (
 	used   = regexp.MustCompile(`{{template "(\w+)"`)
 )
 
-// meanings are those of the headings of each screen, as its template and what it uses of the frame have them.
+// meanings are those of the headings on each screen. They are found in its template, and in the parts of the frame that
+// it uses.
 var meanings = func() map[string][]meaning {
 	read := func(name string) string {
 		text, err := pages.ReadFile("pages/" + name + ".html")
@@ -65,7 +66,7 @@ var meanings = func() map[string][]meaning {
 	for name := range templates {
 		text := read(name)
 		seen := map[string]bool{}
-		for begin := 0; begin < len(text); { // parts that parts use are added at the end
+		for begin := 0; begin < len(text); { // parts used by parts are added at the end
 			from := text[begin:]
 			begin = len(text)
 			for _, m := range used.FindAllStringSubmatch(from, -1) {
@@ -95,7 +96,7 @@ func meant(name string, main []byte, body any) (all []meaning) {
 	return all
 }
 
-// sheet is a page as it is sent. It never changes.
+// sheet is a page as it is sent, plain and compressed. It never changes.
 type sheet struct{ plain, packed []byte }
 
 // render makes a page.
@@ -104,7 +105,7 @@ func render(name string, f *frame) (*sheet, error) {
 	if err := templates[name].ExecuteTemplate(&main, "body", f); err != nil {
 		return nil, fmt.Errorf("the page %s: %w", name, err)
 	}
-	f.Main = template.HTML(main.Bytes()) // which html/template has escaped
+	f.Main = template.HTML(main.Bytes()) // html/template has escaped it
 	f.Means = meant(name, main.Bytes(), f.Body)
 	if err := templates[name].Execute(&b, f); err != nil {
 		return nil, fmt.Errorf("the page %s: %w", name, err)
@@ -116,8 +117,8 @@ func render(name string, f *frame) (*sheet, error) {
 
 func pack(b []byte) []byte {
 	var packed bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed) // the level is one of its own
-	_, _ = z.Write(b)                                    // a Buffer takes all
+	z, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed) // the level is valid
+	_, _ = z.Write(b)                                    // a Buffer never fails
 	_ = z.Close()
 	return packed.Bytes()
 }
@@ -127,7 +128,7 @@ func (s *sheet) send(w http.ResponseWriter, r *http.Request, code int) {
 	write(w, r, code, s.plain, s.packed)
 }
 
-// write sends one of two forms of the same.
+// write sends one of two encodings of the same content.
 func write(w http.ResponseWriter, r *http.Request, code int, plain, packed []byte) {
 	body := plain
 	w.Header().Add("Vary", "Accept-Encoding")
@@ -138,11 +139,11 @@ func write(w http.ResponseWriter, r *http.Request, code int, plain, packed []byt
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(code)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // who does not take it is gone
+		_, _ = w.Write(body) // whoever does not take it is gone
 	}
 }
 
-// takesGzip reports whether an Accept-Encoding names gzip, and not with a weight of 0 (RFC 9110, section 12.5.3).
+// takesGzip reports whether an Accept-Encoding names gzip with a weight above 0 (RFC 9110 section 12.5.3).
 func takesGzip(accepts string) bool {
 	for coding := range strings.SplitSeq(accepts, ",") {
 		name, weight, _ := strings.Cut(coding, ";")
@@ -155,8 +156,8 @@ func takesGzip(accepts string) bool {
 	return false
 }
 
-// visible spells what a screen would hide, or would take as an order of its own: control characters, those that turn
-// the direction of text, and octets that are no UTF-8. The whole page goes through it, so no field is forgotten.
+// visible spells out what a screen would hide or obey: control characters, characters that change the direction of
+// text, and octets that are not UTF-8. The whole page goes through it, so that no field is forgotten.
 func visible(page []byte) []byte {
 	hidden := func(r rune, size int) bool {
 		return r == utf8.RuneError && size <= 1 || r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf,
@@ -187,13 +188,13 @@ func visible(page []byte) []byte {
 	return out
 }
 
-// shelf keeps pages for a moment, so that a screen that many people watch is made once.
+// shelf keeps pages for a moment, so that a screen that many people watch is made only once.
 type shelf struct {
 	mu     sync.Mutex
 	places map[string]*spot
 }
 
-// spot is one address's page.
+// spot is the page of one URL.
 type spot struct {
 	mu    sync.Mutex // held while it is made: others wait and get the same
 	at    time.Time
@@ -202,10 +203,10 @@ type spot struct {
 
 const (
 	keptFor  = 250 * time.Millisecond
-	mostKept = 64 // addresses; beyond that all are forgotten
+	mostKept = 64 // number of URLs; beyond that all are forgotten
 )
 
-// fresh returns the page of an address if it was made within keptFor; nil: it has to be made.
+// fresh returns the page of a URL if it was made within keptFor, or nil if it must be made.
 func (x *shelf) fresh(key string) *sheet {
 	x.mu.Lock()
 	s := x.places[key]
@@ -220,7 +221,7 @@ func (x *shelf) fresh(key string) *sheet {
 	return s.sheet
 }
 
-// get returns the page of an address, as it was made within keptFor, or makes it. Errors are not kept.
+// get returns the page of a URL if it was made within keptFor, or else makes it. It does not keep errors.
 func (x *shelf) get(key string, do func() (*sheet, error)) (*sheet, error) {
 	x.mu.Lock()
 	if x.places == nil || x.places[key] == nil && len(x.places) >= mostKept {

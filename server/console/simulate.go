@@ -15,40 +15,40 @@ import (
 	"leeward/zones/steer"
 )
 
-// Supposed is a situation that a forecast is made for.
+// Supposed is the situation that a forecast is made for.
 type Supposed struct {
 	Gone    []string           // targets that are out, written as overrides name them
-	Drained bool               // they are drained; else they are down
+	Drained bool               // they are drained; otherwise they are down
 	Surge   map[string]float64 // by region: factor for the clients whose first choice it is
 	At      time.Time          // zero: now
 }
 
-// simulation is the form, and what came of it.
+// simulation is the form, and the result.
 type simulation struct {
-	Gone, How, Surge, At string // as they were written
+	Gone, How, Surge, At string // as they were typed
 	Targets              []string
 	Wrong                string // with the question
 	Of                   *steer.Forecast
-	Servers              string // that counted the clients; "": none did
+	Servers              string // those that counted the clients; "": none did
 	What                 string // the situation in words
-	Verdict              string // in a sentence
+	Verdict              string // the result in one sentence
 	State                string // its shape
 	Doubts               []string
-	Loads                bool // of some pool the load is known
+	Loads                bool // the load of some pool is known
 	Regions              []foreseenRow
 	Pools                []foreseenRow
-	More                 int // pools that are not listed
+	More                 int // number of pools that are not listed
 	Command              string
-	Time                 time.Time // it was worked out
+	Time                 time.Time // when it was worked out
 }
 
-// still says that a page shows what it was asked for once: it does not follow.
+// still reports that the page does not refresh by itself: it shows the answer to one question.
 func (*simulation) still() bool { return true }
 
-// foreseenRow is what a pool or a region gets, now and then.
+// foreseenRow is what a pool or a region gets now, and what it would get.
 type foreseenRow struct {
 	Name, Link, Region string
-	Now, Then          string // queries a second
+	Now, Then          string // queries per second
 	Share, ShareThen   string
 	Load, LoadThen     string // "–": not known
 	Error              string
@@ -56,7 +56,7 @@ type foreseenRow struct {
 	State, Words       string
 }
 
-// mostGone is how many targets one simulation takes out; simulateMost is how long it may take.
+// mostGone is how many targets one simulation may take out, and simulateMost how long it may take.
 const (
 	mostGone     = 20
 	simulateMost = 10 * time.Second
@@ -131,7 +131,7 @@ func (x *simulation) question(now time.Time) (q Supposed, err error) {
 	if x.At == "" {
 		return q, nil
 	}
-	for _, layout := range []string{"2006-01-02T15:04", time.RFC3339} { // the first is what browsers' fields write
+	for _, layout := range []string{"2006-01-02T15:04", time.RFC3339} { // browsers' fields write the first form
 		if q.At, err = time.Parse(layout, x.At); err == nil {
 			break
 		}
@@ -145,7 +145,7 @@ func (x *simulation) question(now time.Time) (q Supposed, err error) {
 	return q, nil
 }
 
-// foresee has the forecast made, and words it.
+// foresee has the forecast made, and puts it into words.
 func (c *console) foresee(r *http.Request, q Supposed, out *simulation) error {
 	leave, err := c.turn(r, c.turns.enter)
 	if err != nil {
@@ -180,7 +180,7 @@ func (c *console) foresee(r *http.Request, q Supposed, out *simulation) error {
 	return nil
 }
 
-// words are the situation as the end of a sentence has it.
+// words describes the situation as the end of a sentence.
 func (q *Supposed) words() string {
 	var parts []string
 	if len(q.Gone) > 0 {
@@ -200,7 +200,7 @@ func (q *Supposed) words() string {
 	return strings.Join(parts, ", ")
 }
 
-// word makes rows and sentences of a forecast.
+// word makes the rows and sentences of a forecast.
 func (x *simulation) word(f *steer.Forecast) {
 	over, maybe := f.OverMax()
 	names := func(ps []steer.PoolForecast) string {
@@ -286,8 +286,9 @@ func foreseenState(p *steer.PoolForecast) (state, words string) {
 	return "up", "ok"
 }
 
-// turns lets one simulation or answer of the past be worked out at once, and then rests for as long as that took: they
-// have half of one core at most. Each address waits with one request at most, and those who wait come in turn (gate).
+// turns lets one simulation, or one answer of the past, be worked out at a time, and then rests for as long as that
+// took. So they use at most half of one core. An address waits with at most one request. Addresses that wait take turns
+// (gate).
 type turns struct {
 	gate  gate
 	mu    sync.Mutex
@@ -295,7 +296,7 @@ type turns struct {
 	after func(time.Duration, func())
 }
 
-// turnMost is how long somebody waits for a turn.
+// turnMost is how long a request waits for its turn.
 const turnMost = 5 * time.Second
 
 func newTurns() *turns {
@@ -304,12 +305,12 @@ func newTurns() *turns {
 	}
 }
 
-// busyError is an error of somebody who is to come again: 503.
+// busyError is the error for somebody who should come again: 503.
 type busyError struct{ text string }
 
 func (b *busyError) Error() string { return b.text }
 
-// enter waits for a turn. leave ends it.
+// enter waits for a turn. leave ends the turn.
 func (t *turns) enter(ctx context.Context, host string) (leave func(), err error) {
 	t.mu.Lock()
 	waits := t.from[host]

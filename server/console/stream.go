@@ -13,7 +13,7 @@ type Changes struct {
 	next chan struct{} // nil: nobody waits
 }
 
-// Published says that answers may have changed. It does not wait for those who listen.
+// Published announces that answers may have changed. It does not wait for the streams.
 func (c *Changes) Published() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -33,19 +33,19 @@ func (c *Changes) wait() <-chan struct{} {
 	return c.next
 }
 
-// An event stream says "changed" once in streamRest at most, and "alive" when nothing has changed for streamAlive.
-// What is fetched right after a change may have been made just before it for somebody else (keptFor), so "changed" is
-// said once more after the rest, by when nothing older is kept. A stream ends after streamMost, so that a browser that
-// comes back shows again that it may look.
+// An event stream says "changed" at most once every streamRest, and "alive" when nothing has changed for streamAlive. A
+// page fetched right after a change may have been made just before it for somebody else (keptFor). So "changed" is said
+// once more after the rest; by then nothing older is kept. A stream ends after streamMost. The browser then comes back
+// and must show again that it may look.
 const (
 	streamRest  = time.Second
 	streamAlive = 5 * time.Second
 	streamMost  = 10 * time.Minute
-	streamWrite = 10 * time.Second // that a reader may take for one event
+	streamWrite = 10 * time.Second // how long a reader may take for one event
 )
 
-// listeners are the event streams that are open, of so many at most. If one too many comes, it ends one of the address
-// with the most, so that no address has all of them while others have none.
+// listeners are the open event streams, up to a largest number. If one too many comes, one is closed of the address
+// that has the most. So no address can have all of them while others have none.
 type listeners struct {
 	most int
 
@@ -58,10 +58,11 @@ type listeners struct {
 type listener struct {
 	from  string
 	since time.Time
-	end   chan struct{} // closed when it has to make room
+	end   chan struct{} // closed when the stream must make room
 }
 
-// admit takes a stream in; nil: there is no room, and nobody has two more than its address.
+// admit takes in a stream. It returns nil if there is no room, and no address has at least two streams more than this
+// one.
 func (s *listeners) admit(from string) *listener {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +103,7 @@ func (s *listeners) forget(l *listener) {
 	}
 }
 
-// events is a stream of server-sent events that say only that a screen is worth fetching again.
+// events serves a stream of server-sent events. They say only that a screen is worth fetching again.
 func (c *console) events(w http.ResponseWriter, r *http.Request) {
 	stream := c.streams.admit(addressOf(r))
 	if stream == nil { // the page asks every few seconds instead
@@ -132,7 +133,7 @@ func (c *console) events(w http.ResponseWriter, r *http.Request) {
 	end, timer := time.NewTimer(streamMost), time.NewTimer(streamAlive)
 	defer end.Stop()
 	defer timer.Stop()
-	for more := false; ; { // more: the last change is to be told once more
+	for more := false; ; { // more: the last change must be announced once more
 		event := "alive"
 		select {
 		case <-r.Context().Done():

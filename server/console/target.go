@@ -16,23 +16,23 @@ import (
 // targeted is the screen of a region, a pool or an endpoint.
 type targeted struct {
 	Kind, Name string
-	Headline   string // of the target alone
+	Headline   string // about the target only
 	State      string
 	Cases      []trouble
 	Up         []link // what it is part of
 	Pools      poolTable
-	Course     *coursed // of its pools; nil: of an endpoint, or where nobody keeps it
-	Share      *portion // of this server's answers; nil: nobody counts
+	Course     *coursed // of its pools; nil: it is an endpoint, or nobody records the course
+	Share      *portion // of this server's answers; nil: nothing is counted
 	Matrix     *matrix
-	Policies   []link // that use its pools
-	More       int    // policies that are not listed
+	Policies   []link // those that use its pools
+	More       int    // number of policies that are not listed
 	Overrides  []word
 	Planned    []word
-	WhatIf     string // the screen that foresees its loss; "": there is none
-	Drain      string // the command that takes it out; "": it is, or there is none
+	WhatIf     string // the screen that forecasts its loss; "": there is none
+	Drain      string // the command that takes it out; "": it is out, or there is no command
 }
 
-// target returns the screen of one kind of target.
+// target returns the function that makes the screen of one kind of target.
 func (c *console) target(kind string) func(*http.Request, *admin.Status) (string, any, error) {
 	return func(r *http.Request, s *admin.Status) (string, any, error) {
 		name := r.PathValue("name")
@@ -79,19 +79,19 @@ func (c *console) target(kind string) func(*http.Request, *admin.Status) (string
 	}
 }
 
-// poolRow is a pool in a table.
+// poolRow is one pool in a table.
 type poolRow struct {
 	*admin.Pool
 	State, Words string
-	Load, Target string // "": nobody says
+	Load, Target string // "": not known
 	Keeps        string
-	Share        *portion // of this server's answers; nil: nobody counts
+	Share        *portion // of this server's answers; nil: nothing is counted
 }
 
-// poolTable is pools, some columns of which are left out where no row has anything in them.
+// poolTable is a table of pools. It leaves out columns that are empty in all rows.
 type poolTable []poolRow
 
-// Loads reports whether a pool has a load or a capacity.
+// Loads reports whether any pool has a load or a capacity.
 func (t poolTable) Loads() bool {
 	return slices.ContainsFunc(t, func(r poolRow) bool { return r.Load != "" || r.Target != "" || r.Keeps != "" })
 }
@@ -119,7 +119,7 @@ func poolRows(pools []admin.Pool, shares *shares) (rows poolTable) {
 	return rows
 }
 
-// poolState says how a pool is, for a shape and in words.
+// poolState returns the state of a pool, as a shape and in words.
 func poolState(p *admin.Pool) (state, words string) {
 	var out []string
 	in := 0
@@ -150,11 +150,11 @@ func poolState(p *admin.Pool) (state, words string) {
 	return "up", "answers"
 }
 
-// matrix is who says what of which address.
+// matrix shows which vantage says what about which address.
 type matrix struct {
 	Vantages []string
 	Rows     []addressRow
-	Single   bool // of one endpoint: each vote has its reason and age in a cell
+	Single   bool // for one endpoint: cells also show each vote's reason and age
 	Pager
 }
 
@@ -168,15 +168,15 @@ type addressRow struct {
 	Cells           []voteCell // by vantage
 }
 
-// voteCell is what one vantage says.
+// voteCell is what one vantage says about one address.
 type voteCell struct {
 	State  string // "up", "out", "part" (held, blind or stale), "empty" (nothing)
 	Short  string
-	Long   string // with the reason and how long
+	Long   string // with the reason, and for how long
 	Counts bool
 }
 
-// votes lists the endpoints' addresses and what each vantage says of them.
+// votes lists the addresses of endpoints, and what each vantage says about them.
 func votes(s *admin.Status, from int, single bool) *matrix {
 	m := &matrix{Single: single}
 	seen := map[string]bool{}
@@ -244,7 +244,7 @@ func endpointNote(s *admin.Status, e *admin.Endpoint) string {
 	return strings.Join(notes, "; ")
 }
 
-// cell says what a vantage says of an address.
+// cell returns what a vantage says about an address.
 func cell(a *admin.Address, vantage string) voteCell {
 	i := slices.IndexFunc(a.Votes, func(v admin.Vote) bool { return v.Vantage == vantage })
 	if i < 0 {
@@ -279,14 +279,14 @@ func cell(a *admin.Address, vantage string) voteCell {
 	return c
 }
 
-// Pager is which part of a list a page shows.
+// Pager says which part of a list a page shows.
 type Pager struct {
 	From, To, Total int // From is counted from 0
 	Before, After   string
-	Query           string // of a list that is searched
+	Query           string // of a searched list
 }
 
-// With returns the parameters of the part from there.
+// With returns the parameters for the part that begins at from.
 func (p Pager) With(from string) template.URL {
 	v := url.Values{"from": {from}}
 	if p.Query != "" {
@@ -295,7 +295,7 @@ func (p Pager) With(from string) template.URL {
 	return template.URL(v.Encode())
 }
 
-// perPage is how many rows a page has, so that it stays small however much there is.
+// perPage is how many rows a page has, so that it stays small however long the list is.
 const perPage = 100
 
 func pager(from, total int) Pager {
@@ -310,7 +310,7 @@ func pager(from, total int) Pager {
 	return p
 }
 
-// pageOf reads the parameter from, beside the others that a screen knows, each of which is given once.
+// pageOf reads the parameter from. known are the other parameters of the screen; each may be given once.
 func pageOf(r *http.Request, known ...string) (int, error) {
 	v := r.URL.Query()
 	for name, values := range v {

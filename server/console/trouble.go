@@ -7,11 +7,11 @@ import (
 	"leeward/server/admin"
 )
 
-// trouble is one thing that is wrong: what, since when, who says so, who gets what instead, what to do.
+// trouble is one thing that is wrong: what, since when, who says so, who gets what instead, and what to do.
 type trouble struct {
 	State   string // "out", "part", "drained" or "note": its shape
 	What    string
-	Link    string // "": there is no screen of it
+	Link    string // "": it has no screen
 	Text    string // since when, and who says so
 	Instead string // who gets what instead
 	Do      []advice
@@ -20,7 +20,7 @@ type trouble struct {
 // advice is what somebody may do about it.
 type advice struct{ Text, Command string }
 
-// cases lists what is wrong, the worst first.
+// cases lists what is wrong, worst first.
 func (c *console) cases(s *admin.Status) (all []trouble) {
 	a := s.Ailing()
 	for _, part := range [][]trouble{
@@ -68,7 +68,7 @@ func (c *console) outages(s *admin.Status) (all []trouble) {
 	return all
 }
 
-// poolless are names that have no pool for some clients.
+// poolless returns the names that have no pool for some clients.
 func (c *console) poolless(s *admin.Status) (all []trouble) {
 	say := func(name, instead string) {
 		all = append(all, trouble{
@@ -86,10 +86,10 @@ func (c *console) poolless(s *admin.Status) (all []trouble) {
 	return all
 }
 
-// mostAlike is how many of one kind are told one by one.
+// mostAlike is how many cases of one kind are shown one by one.
 const mostAlike = 10
 
-// servers that are not heard of, do not follow their source, or cannot keep their copy.
+// servers returns the servers that are silent, do not follow their source, or cannot keep their copy.
 func (c *console) servers(s *admin.Status) (all []trouble) {
 	for i := range s.Servers {
 		v := &s.Servers[i]
@@ -149,8 +149,8 @@ func orUnknown(region string) string {
 	return region
 }
 
-// endpoints that are down, or whose hostname does not resolve, one case a pool. Those of pools that are out are told
-// with these.
+// endpoints returns the endpoints that are down or whose hostname does not resolve, one case for each pool. If the pool
+// is out, its own case already covers them.
 func (c *console) endpoints(s, a *admin.Status) (all []trouble) {
 	told := map[string]bool{}
 	for _, o := range s.Outages() {
@@ -197,7 +197,7 @@ func (c *console) endpoints(s, a *admin.Status) (all []trouble) {
 	return all
 }
 
-// endpointWords says what is wrong with an endpoint, since when and by whose votes.
+// endpointWords says what is wrong with an endpoint, since when, and by whose votes.
 func endpointWords(s *admin.Status, e *admin.Endpoint) string {
 	_, name, _ := strings.Cut(e.Endpoint, "/")
 	switch h := e.Hostname; {
@@ -217,7 +217,7 @@ func endpointWords(s *admin.Status, e *admin.Endpoint) string {
 	return name
 }
 
-// verdictWords says since when an address has its verdict, who says so, and why most of them do.
+// verdictWords says since when an address has its verdict, who says so, and the reason that most of them give.
 func verdictWords(s *admin.Status, a *admin.Address) string {
 	text := a.Verdict
 	if a.Since != nil {
@@ -241,7 +241,7 @@ func verdictWords(s *admin.Status, a *admin.Address) string {
 	return text
 }
 
-// loads are pools that carry more than their target.
+// loads returns the pools that carry more than their target.
 func (c *console) loads(a *admin.Status) (all []trouble) {
 	for i := range a.Pools {
 		p := &a.Pools[i]
@@ -262,7 +262,7 @@ func (c *console) loads(a *admin.Status) (all []trouble) {
 	return all
 }
 
-// problems are resources whose newest version is not in service as it is.
+// problems returns the resources whose newest version is not in service as written.
 func (c *console) problems(s *admin.Status, most int) (all []trouble) {
 	for i := range s.Problems[:min(len(s.Problems), most)] {
 		p := &s.Problems[i]
@@ -283,7 +283,7 @@ func (c *console) problems(s *admin.Status, most int) (all []trouble) {
 	return all
 }
 
-// held are removals that wait for somebody's word.
+// held returns the removals that wait for an operator's decision.
 func (c *console) held(s *admin.Status, most int) (all []trouble) {
 	for i := range s.Held[:min(len(s.Held), most)] {
 		h := &s.Held[i]
@@ -296,7 +296,7 @@ func (c *console) held(s *admin.Status, most int) (all []trouble) {
 	return all
 }
 
-// accept is what lets a removal go.
+// accept returns the advice that lets a removal happen.
 func (c *console) accept(key string) advice {
 	if c.Files {
 		return advice{"if it was meant, with the folder that the server reads", "leeward accept --files FOLDER"}
@@ -304,7 +304,7 @@ func (c *console) accept(key string) advice {
 	return advice{"if it was meant", command("leeward", "accept", key)}
 }
 
-// others are the source's watches and database, location databases and transfers.
+// others returns what is wrong with watches, etcd's database, location databases and transfers.
 func (c *console) others(s, a *admin.Status) (all []trouble) {
 	note := func(what, text, instead string) {
 		all = append(all, trouble{State: "note", What: what, Text: text, Instead: instead})

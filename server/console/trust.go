@@ -16,7 +16,8 @@ type trust struct {
 	Explanation string // what the figure means
 }
 
-// trusts says how far what a page shows is true: quiet where it is.
+// trusts says how far the content of a page can be trusted, one line for each reason to doubt it. Well lines are shown
+// quietly.
 func trusts(s *admin.Status) (all []trust) {
 	add := func(well bool, what, text, explanation string) {
 		all = append(all, trust{well, what, text, explanation})
@@ -130,7 +131,7 @@ func trusts(s *admin.Status) (all []trust) {
 	return all
 }
 
-// signatures says until when those of signed zones hold.
+// signatures says for how long the signatures of signed zones are valid.
 func signatures(g *admin.Signing, now time.Time) trust {
 	t := trust{What: "Signatures", Explanation: "Until when the first signature of a signed zone holds. " +
 		"Leeward signs anew each day, so that all hold for twelve days at least."}

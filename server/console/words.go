@@ -13,7 +13,7 @@ import (
 // words are the functions of the templates.
 var words = template.FuncMap{
 	"day":   func(t time.Time) string { return t.UTC().Format("2 January 15:04:05 UTC") },
-	"query": func(s string) template.URL { return template.URL(s) },   // that was encoded
+	"query": func(s string) template.URL { return template.URL(s) },   // already encoded
 	"words": func(s string) []string { return strings.Split(s, " ") }, // as they are: two spaces stay two
 	"age":   admin.Age,
 	"took":  took,
@@ -36,12 +36,12 @@ var words = template.FuncMap{
 	},
 }
 
-// since says since when, and how long that is.
+// since says since when, and for how long.
 func since(t, now time.Time) string {
 	return steer.OnClock(t, now.UTC()) + " (" + admin.Age(now.Sub(t).Seconds()) + ")"
 }
 
-// command is words of a command line, quoted where a shell would read something else.
+// command joins the words of a command line. It quotes those that a shell would read differently.
 func command(words ...string) string {
 	for i, w := range words {
 		plain := func(r rune) bool {
@@ -55,7 +55,7 @@ func command(words ...string) string {
 	return strings.Join(words, " ")
 }
 
-// listed spells names as a sentence has them, at most so many: "a, b and 3 more".
+// listed formats names as a sentence has them, at most so many: "a, b and 3 more".
 func listed(names []string, most int) string {
 	switch n := len(names); {
 	case n == 0:
@@ -69,7 +69,7 @@ func listed(names []string, most int) string {
 	}
 }
 
-// took spells how long something took, with the digits that matter: "150 µs", "12.3 ms", "2.8 s".
+// took formats a duration in seconds with the digits that matter: "150 µs", "12.3 ms", "2.8 s".
 func took(seconds float64) string {
 	switch {
 	case seconds < .001:
