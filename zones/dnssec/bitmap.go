@@ -6,7 +6,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// AppendTypes appends a type bitmap (RFC 4034 section 4.1.2). It sorts types, which may have duplicates.
+// AppendTypes appends a type bitmap (RFC 4034 section 4.1.2) to dst. It sorts types, which may have duplicates.
 func AppendTypes(dst []byte, types []rr.Type) []byte {
 	slices.Sort(types)
 	for len(types) > 0 {

@@ -11,22 +11,22 @@ import (
 
 const classIN = 1
 
-// signatureHead is how many octets the RDATA of an RRSIG has before the signer's name (RFC 4034 section 3.1).
+// signatureHead is the number of octets before the signer's name in the RDATA of an RRSIG (RFC 4034 section 3.1).
 const signatureHead = 18
 
-// LeastRRSIG is how many octets the RDATA of an RRSIG has at least.
+// LeastRRSIG is the smallest number of octets in the RDATA of an RRSIG.
 const LeastRRSIG = signatureHead + 1
 
-// Set is an RRset on its way to a signature.
+// Set is an RRset that is to be signed.
 type Set struct {
-	Owner rr.Name // a wildcard as such
+	Owner rr.Name // a wildcard is given as such
 	Type  rr.Type
-	TTL   uint32 // seconds; the original one
+	TTL   uint32 // the original TTL, in seconds
 	Data  [][]byte
 }
 
-// Labels returns how many labels of an owner count for its signature: neither the root's nor a wildcard's (RFC 4034
-// section 3.1.3).
+// Labels returns the number of labels that the signature of an owner counts. It counts neither the root nor a wildcard
+// label (RFC 4034 section 3.1.3).
 func Labels(owner []byte) (n uint8) {
 	for at := 0; at < len(owner) && owner[at] != 0; at += int(owner[at]) + 1 {
 		if at > 0 || owner[0] != 1 || owner[1] != '*' {
@@ -68,7 +68,7 @@ func (k *Key) head(inception, expiration uint32) []byte {
 	return append(b, k.origin...)
 }
 
-// fill sets what an RRSIG says of its set.
+// fill sets what an RRSIG says about its set.
 func fill(head []byte, typ rr.Type, labels uint8, ttl uint32) {
 	binary.BigEndian.PutUint16(head, uint16(typ))
 	head[3] = labels
@@ -77,9 +77,9 @@ func fill(head []byte, typ rr.Type, labels uint8, ttl uint32) {
 
 var errSignature = errors.New("the signature does not hold")
 
-// Verify returns nil if an RRSIG's RDATA is a signature of the set by the key of a DNSKEY's RDATA. It does not look at
-// times. The set's owner may be an expansion of the wildcard that is signed (RFC 4035 section 5.3.2); its TTL does not
-// count.
+// Verify returns nil if rrsig is a signature of the set by the key in dnskey; both are RDATA. It ignores the times of
+// the RRSIG and the TTL of the set. The owner of the set may be an expansion of the signed wildcard (RFC 4035 section
+// 5.3.2).
 func Verify(s Set, rrsig, dnskey []byte) error {
 	if len(rrsig) < signatureHead || len(dnskey) < 4 {
 		return errSignature

@@ -9,40 +9,39 @@ import (
 	"leeward/zones/rr"
 )
 
-// Any server may carry a roll on: each looks again and again, and what it writes is refused where another has written
-// meanwhile. Nobody goes by one clock alone. A server says by its own clock that it does a step, and later that the
-// next one is due; a roll moves when all say so. A server that was there when a wait began also measures it, so that a
-// clock that is set meanwhile does not shorten it.
+// Any server may carry a roll on. Each looks again and again, and a write is refused if another server has written
+// meanwhile. No single clock decides. A server says by its own clock that it does a step, and later that the next one
+// is due; a roll moves when all servers say so. A server that saw a wait begin also measures it, so that setting the
+// clock does not shorten it.
 
-// Word is what a server says of a zone's roll.
+// Word is what a server says about the roll of a zone.
 type Word struct {
-	Step  string    `json:"step"`          // that it does
-	Since time.Time `json:"since"`         // by its clock, when it first did so in this process
-	Due   string    `json:"due,omitempty"` // the wait after which the next step may begin, as it finds
-	// Not is until when, by its clock, the wait that is there now had not begun, if that is later than it says.
+	Step  string    `json:"step"`          // the step that it does
+	Since time.Time `json:"since"`         // when, by its clock, it first did so in this process
+	Due   string    `json:"due,omitempty"` // the wait after which, as it finds, the next step may begin
+	// Not is until when, by its clock, the present wait had not begun, if that is later than the roll says.
 	Not time.Time `json:"not,omitzero"`
 }
 
-// Said is a server of the zone, and its word.
+// Said is one server of the zone, and what it says.
 type Said struct {
 	Server string
-	Word   *Word         // nil: it has none
-	Silent time.Duration // for how long it has not been heard of; 0: it is alive
+	Word   *Word         // nil: it says nothing
+	Silent time.Duration // time since it was last heard from; 0: it is alive
 }
 
-// LongSilent is for how long a server that is not heard of holds a roll up. It may be cut off from etcd, and answer as
-// it did before.
+// LongSilent is for how long a silent server holds a roll up. It may be cut off from etcd, and still answer as before.
 const LongSilent = 24 * time.Hour
 
-// ahead is how far in the future a step may begin before the clock that wrote it is held to be wrong.
+// ahead is how far in the future a step may begin before the clock that wrote it counts as wrong.
 const ahead = 5 * time.Minute
 
-// stamp says which step it is, and wait which wait.
+// stamp identifies the step, and wait the wait.
 func (r *Roll) stamp() string { return fmt.Sprintf("%s %s %d", r.Kind, r.Step, r.Began.Unix()) }
 
 func (r *Roll) wait() string { return fmt.Sprintf("%d %d", r.Held.Unix(), max(0, r.Seen.Unix())) }
 
-// Witness is what a server saw of rolls since it started.
+// Witness is what a server has seen of rolls since it started.
 type Witness struct{ zones map[rr.Name]*sight }
 
 type sight struct {
@@ -53,13 +52,13 @@ type sight struct {
 	past  time.Time     // the beginning of that step was past by this server's clock, whatever it says now
 	wait  string
 	begun time.Duration // when that wait was first seen
-	first bool          // it was there already when the roll was first seen, so it is not known how long
-	not   time.Time     // when it was looked last and the wait of that step had not begun, by this server's clock
+	first bool          // the wait was there when the roll was first seen, so its length is not known
+	not   time.Time     // the last look at which, by this server's clock, the wait of that step had not begun
 	of    string        // that step
 }
 
-// Word returns what a server says of a roll, which has the zone's keys of the same moment. does: it answers as these
-// keys are to do now. elapsed is time that no clock's setting changes.
+// Word returns what this server says about a roll; k are the zone's keys of the same moment. does says that the server
+// answers as these keys require now. elapsed is time that setting a clock does not change.
 func (w *Witness) Word(origin rr.Name, r *Roll, does bool, now time.Time, elapsed, ttl time.Duration) *Word {
 	if w.zones == nil {
 		w.zones = map[rr.Name]*sight{}
@@ -94,8 +93,8 @@ func (w *Witness) Word(origin rr.Name, r *Roll, does bool, now time.Time, elapse
 	return word
 }
 
-// later returns the later of two times. A step that a slow clock has begun anew may begin before others that are past,
-// which stay past.
+// later returns the later of two times. A step that a slow clock has begun again may begin before others that are
+// already past, and those stay past.
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
@@ -103,8 +102,8 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// Lacks notes that this server answers as a zone's keys were before. When it no longer does, a wait that others have
-// begun is not over for it before it has waited as long itself.
+// Lacks notes that this server still answers by a zone's earlier keys. Once it no longer does, a wait that others have
+// begun counts as over for this server only after it has waited as long itself.
 func (w *Witness) Lacks(origin rr.Name) {
 	if w.zones == nil {
 		w.zones = map[rr.Name]*sight{}
@@ -117,8 +116,8 @@ func (w *Witness) Lacks(origin rr.Name) {
 	s.step, s.late = "", true
 }
 
-// Passed returns a zone's keys as this server has to see them, given how far its roll is: what it has said that it does
-// it goes on to do.
+// Passed returns a zone's keys as this server must see them at the present state of the roll. What the server has said
+// that it does, it goes on doing.
 func (w *Witness) Passed(k *Keys, r *Roll) *Keys {
 	at := r.Passed
 	if s := w.zones[k.origin]; s != nil && s.past.After(at) {
@@ -127,7 +126,7 @@ func (w *Witness) Passed(k *Keys, r *Roll) *Keys {
 	return k.Passed(at)
 }
 
-// Mark returns a text that changes when Passed does.
+// Mark returns a text that changes when the result of Passed does.
 func (w *Witness) Mark(origin rr.Name) string {
 	if s := w.zones[origin]; s != nil {
 		return s.past.String()
@@ -135,25 +134,25 @@ func (w *Witness) Mark(origin rr.Name) string {
 	return ""
 }
 
-// Forget forgets a zone that has no roll any more.
+// Forget forgets a zone that no longer has a roll.
 func (w *Witness) Forget(origin rr.Name) { delete(w.zones, origin) }
 
-// ParentDS is what one server of the parent has of a zone's DS.
+// ParentDS is what one server of the parent has as a zone's DS.
 type ParentDS struct {
 	Server string
 	DS     [][]byte // RDATA
-	TTL    int      // in seconds
+	TTL    int      // seconds
 }
 
-// Carried is what comes of looking at a roll.
+// Carried is the result of looking at a roll.
 type Carried struct {
-	Write   bool // Roll and Changed are to be written
+	Write   bool // Roll and Changed must be written
 	Roll    *Roll
 	Changed []TimedKey // keys of the next step
 	Waits   string     // who or what holds the roll up; "": nothing that anybody could mend
 }
 
-// Carry looks whether a roll can go on. parent asks all servers of the parent.
+// Carry finds out whether a roll can go on. parent asks all servers of the parent.
 func (r *Roll) Carry(k *Keys, now time.Time, ttl time.Duration, fleet []Said, parent func() ([]ParentDS, error),
 ) (c Carried, err error) {
 	holds := func(s Said) bool { return s.Word != nil && s.Word.Step == r.stamp() }
@@ -199,8 +198,8 @@ func (r *Roll) Carry(k *Keys, now time.Time, ttl time.Duration, fleet []Said, pa
 		next.Held, next.Passed, c.Write = held.UTC().Truncate(time.Second), later(r.Passed, r.Began), true
 		return c, nil
 	}
-	// A slow clock may have written that the wait began earlier than it did. Servers that were there know better, and
-	// have to say so before they all have restarted.
+	// A slow clock may have written that the wait began earlier than it did. Servers that were there know better. They
+	// must say so before all of them have restarted.
 	if from, _ := r.Rest(ttl); r.rests() {
 		for _, s := range fleet {
 			if holds(s) && s.Word.Not.After(from) {
@@ -217,7 +216,7 @@ func (r *Roll) Carry(k *Keys, now time.Time, ttl time.Duration, fleet []Said, pa
 	due := func(s Said) bool { return s.Silent >= LongSilent || s.Word.Due == r.wait() }
 	rested := !slices.ContainsFunc(fleet, func(s Said) bool { return !due(s) }) && r.Due(now, ttl)
 	var ds [][][]byte
-	if r.Asks() { // also while it rests: what a parent takes back meanwhile begins the wait anew
+	if r.Asks() { // also while it rests: if a parent takes its DS back, the wait begins again
 		all, err := parent()
 		if err != nil && !r.Seen.IsZero() && !rested {
 			return c, nil

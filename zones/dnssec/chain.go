@@ -6,13 +6,13 @@ import (
 	"sort"
 )
 
-// Chain is the owners of a zone's NSEC or NSEC3 records in order. It never changes: Edit makes another, which shares
-// with this one what is the same.
+// Chain is the owners of a zone's NSEC or NSEC3 records, in order. It never changes: Edit makes another one, which
+// shares with this one all that is the same.
 //
-// Owners are kept as keys, strings of octets that sort as the records are linked (OrderKey, or a hash with its name
-// behind it). Keys lie in blocks of some 64, so that a change copies one block and the list of blocks.
+// Owners are kept as keys: strings of octets that sort as the records are linked (OrderKey, or a hash followed by its
+// name). Keys lie in blocks of some 64, so that a change copies one block and the list of blocks.
 type Chain struct {
-	blocks []block // none is empty
+	blocks []block // none of them is empty
 	count  int
 }
 
@@ -21,7 +21,7 @@ type block struct {
 	ends []uint16 // where each key ends
 }
 
-// blockMost is how many keys a block holds. A key has at most 512 octets, so a block's fit in 16 bits.
+// blockMost is how many keys a block holds. A key has at most 512 octets, so offsets in a block fit in 16 bits.
 const blockMost = 96
 
 func (b *block) key(i int) []byte {
@@ -40,8 +40,8 @@ func (c *Chain) Len() int {
 	return c.count
 }
 
-// Find returns the last key that is not above the one given, or the very last where all are above it, and the one that
-// follows, or the first after the last. exact: it is the key itself. The chain must not be empty.
+// Find returns the last key that is not above the given one, or the very last if all are above it. It also returns the
+// key that follows, or the first one after the last. exact says that at is the key itself. The chain must not be empty.
 func (c *Chain) Find(key []byte) (at, next []byte, exact bool) {
 	i := sort.Search(len(c.blocks), func(i int) bool { return bytes.Compare(c.blocks[i].key(0), key) > 0 }) - 1
 	if i < 0 {
@@ -62,7 +62,7 @@ func (c *Chain) Find(key []byte) (at, next []byte, exact bool) {
 	return at, next, bytes.Equal(at, key)
 }
 
-// Before returns the last key below the one given, or the very last where there is none. The chain must not be empty.
+// Before returns the last key below the given one, or the very last if there is none. The chain must not be empty.
 func (c *Chain) Before(key []byte) []byte {
 	i := sort.Search(len(c.blocks), func(i int) bool { return bytes.Compare(c.blocks[i].key(0), key) >= 0 }) - 1
 	if i < 0 {
@@ -85,8 +85,8 @@ func (c *Chain) Each(f func(key []byte)) {
 	}
 }
 
-// Edit returns the chain with some keys put in and others taken out. Keys that are there, or not there, already are
-// passed over. Both lists are sorted in place, and have no key in common. The chain may be nil.
+// Edit returns the chain with some keys added and others removed. It ignores keys that are already there, or already
+// missing. It sorts both lists in place; they must have no key in common. The chain may be nil.
 func (c *Chain) Edit(put, drop [][]byte) *Chain {
 	slices.SortFunc(put, bytes.Compare)
 	slices.SortFunc(drop, bytes.Compare)
@@ -96,7 +96,7 @@ func (c *Chain) Edit(put, drop [][]byte) *Chain {
 		return out
 	}
 	for i := range c.blocks {
-		// the keys below the first of the next block are this block's
+		// keys below the first one of the next block belong to this block
 		mine := func(list *[][]byte) [][]byte {
 			n := len(*list)
 			if i+1 < len(c.blocks) {
@@ -118,7 +118,7 @@ func (c *Chain) Edit(put, drop [][]byte) *Chain {
 	return out
 }
 
-// merge returns the block's keys with some put in and others taken out.
+// merge returns the block's keys with some added and others removed.
 func (b *block) merge(put, drop [][]byte) [][]byte {
 	all := make([][]byte, 0, len(b.ends)+len(put))
 	for n := range b.ends {
@@ -155,9 +155,9 @@ func (c *Chain) add(all [][]byte) {
 	}
 }
 
-// AppendOrderKey appends a key for a name without its zone's labels, such that keys compare as names do (RFC 4034
-// section 6.1): labels from the right, each ended by 0, its octets 0 and 1 escaped. name is in wire form and lower
-// case, and above is where its labels begin, without the zone's.
+// AppendOrderKey appends a key for a name without the labels of its zone. Such keys compare as names do (RFC 4034
+// section 6.1). A key has the labels from right to left; each ends with 0, and octets 0 and 1 within it are escaped.
+// name is in wire form and lower case. above says where each of its labels begins, without those of the zone.
 func AppendOrderKey(dst, name []byte, above []uint8) []byte {
 	for i := len(above) - 1; i >= 0; i-- {
 		at := int(above[i])
@@ -176,7 +176,7 @@ func AppendOrderKey(dst, name []byte, above []uint8) []byte {
 // AppendKeyName appends the labels that a key stands for, in wire form, without those of the zone.
 func AppendKeyName(dst, key []byte) []byte {
 	for end := len(key); end > 0; {
-		start := end - 1 // of the last label: behind the 0 that ends the one before
+		start := end - 1 // start of the last label: after the 0 that ends the one before
 		for start > 0 && key[start-1] != 0 {
 			start--
 		}

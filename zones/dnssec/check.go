@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// Timing is how long what a zone had is still about (RFC 7583 section 2.1).
+// Timing says how long what a zone had before may still be in use (RFC 7583 section 2.1).
 type Timing struct {
-	TTL    time.Duration // the longest TTL in the zone, that of DNSKEY too
-	Parent time.Duration // TTL of the DS records in the parent zone
-	Delay  time.Duration // until all servers do what key files say, at most: copying them, clocks, transfers
+	TTL    time.Duration // the longest TTL in the zone, including that of DNSKEY
+	Parent time.Duration // TTL of the DS RRset in the parent zone
+	Delay  time.Duration // longest time until all servers do what key files say: copying them, clocks, transfers
 }
 
-// window is for how long after a change a resolver may have what was there before.
+// window is for how long after a change a resolver may still have what was there before.
 func (t Timing) window() time.Duration { return t.TTL + t.Delay }
 
-// span is a time in which a zone's keys do the same. The last one has no end.
+// span is a time during which a zone's keys do the same. The last one has no end.
 type span struct {
 	from, until time.Time
 	duty        *Duty
 }
 
-// spans returns what the keys do from a time on.
+// spans returns what the keys do from a given time on.
 func (k *Keys) spans(from time.Time) (all []span) {
 	for at := from; ; {
 		next := k.Next(at)
@@ -35,13 +35,14 @@ func (k *Keys) spans(from time.Time) (all []span) {
 	}
 }
 
-// Check says what from a time on would break the chain of trust: where a resolver could have a DNSKEY set and a
-// signature, both from within the timing's window, of which the one does not verify the other. DNSKEY sets that are not
-// signed by each algorithm in them count too, as some resolvers insist on that (RFC 4035 section 2.2).
+// Check says what would break the chain of trust from a given time on. It finds each DNSKEY set and each signature that
+// a resolver could have at once, both from within the timing's window, of which the one does not verify the other. It
+// also finds DNSKEY sets that are not signed by each of their algorithms, since some resolvers insist on that (RFC 4035
+// section 2.2).
 //
-// before are the keys that the zone had until then; nil: these.
+// before are the keys that the zone had until then; nil: these ones.
 //
-// It knows nothing of how keys are rolled: it compares all that the zone will have with all that it will have.
+// Check knows nothing about how keys are rolled. It compares all that the zone will have with all that it will have.
 func (k *Keys) Check(before *Keys, from time.Time, t Timing) (wrong []string) {
 	if before == nil {
 		before = k
@@ -78,7 +79,7 @@ func (k *Keys) Check(before *Keys, from time.Time, t Timing) (wrong []string) {
 	return wrong
 }
 
-// apart returns how long after the one span the other begins; 0: they meet.
+// apart returns how long after one span the other begins, or 0 if they meet.
 func apart(a, b span) time.Duration {
 	switch {
 	case !a.until.IsZero() && a.until.Before(b.from):
@@ -89,7 +90,7 @@ func apart(a, b span) time.Duration {
 	return 0
 }
 
-// clash says why signatures of one time do not verify with the DNSKEY set of another.
+// clash says why signatures of one time do not verify with the DNSKEY set of another time.
 func clash(keys, data *Duty) (wrong []string) {
 	in := func(k *Key) bool {
 		return slices.ContainsFunc(keys.DNSKEY, func(b []byte) bool { return bytes.Equal(b, k.DNSKEY()) })
@@ -108,8 +109,8 @@ func clash(keys, data *Duty) (wrong []string) {
 	return wrong
 }
 
-// Trusted says what from a time on would break the chain from the parent's DS records, given by their RDATA: where no
-// key that one of them is of signs the DNSKEY set. Without DS records nothing can break.
+// Trusted says what would break the chain from the parent's DS records from a given time on: no key that one of them
+// names signs the DNSKEY set. ds has their RDATA. Without DS records, nothing can break.
 func (k *Keys) Trusted(ds [][]byte, from time.Time) (wrong []string) {
 	if len(ds) == 0 {
 		return nil
@@ -123,7 +124,7 @@ func (k *Keys) Trusted(ds [][]byte, from time.Time) (wrong []string) {
 	return nil
 }
 
-// In reports whether one of DS records, given by their RDATA, is of the key.
+// In reports whether one of the DS records is of the key. ds has their RDATA.
 func (k *Key) In(ds [][]byte) bool {
 	for _, d := range ds {
 		if len(d) < 5 {

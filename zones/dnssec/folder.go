@@ -13,21 +13,21 @@ import (
 	"leeward/zones/rr"
 )
 
-// ErrNoKey says that a folder has no key of a zone.
+// ErrNoKey says that a folder has no key for a zone.
 var ErrNoKey = errors.New("there is no key of the zone")
 
-// Folder is what a folder of key files has. It is listed once for all zones.
+// Folder is the content of a folder of key files. It is listed once for all zones.
 type Folder struct {
 	path  string
 	files map[rr.Name][]string // names of private files, in order
-	marks map[rr.Name]string   // what the zone's files look like from outside
+	marks map[rr.Name]string   // how the zone's files look from outside
 	times map[rr.Name]time.Time
 }
 
-// List lists a folder. There need not be such a folder.
+// List lists a folder. A missing folder counts as empty.
 func List(path string) (*Folder, error) {
 	f := &Folder{path, map[rr.Name][]string{}, map[rr.Name]string{}, map[rr.Name]time.Time{}}
-	entries, err := os.ReadDir(path) // in the order of names
+	entries, err := os.ReadDir(path) // sorted by name
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func List(path string) (*Folder, error) {
 	return f, nil
 }
 
-// originOf returns the zone that a key file is of, by its name.
+// originOf returns, from the name of a key file, the zone that the key belongs to.
 func originOf(name string) (rr.Name, bool) {
 	at := strings.LastIndexByte(name, '+') - len("+013")
 	if !strings.HasPrefix(name, "K") || at < 1 || name[at] != '+' {
@@ -60,7 +60,7 @@ func originOf(name string) (rr.Name, bool) {
 	return origin, err == nil
 }
 
-// Origins returns the zones of which there are keys, in order.
+// Origins returns the zones that have keys, in order.
 func (f *Folder) Origins() (all []rr.Name) {
 	for origin := range f.files {
 		all = append(all, origin)
@@ -69,10 +69,11 @@ func (f *Folder) Origins() (all []rr.Name) {
 	return all
 }
 
-// Mark returns a text that changes when files of the zone's keys do.
+// Mark returns a text that changes when the zone's key files do.
 func (f *Folder) Mark(origin rr.Name) string { return f.marks[origin] }
 
-// Told returns keys of a zone as others are told of them: those whose files were changed last count.
+// Told returns a zone's keys in the form that others are told. Of several folders, the one whose files changed last
+// counts.
 func (f *Folder) Told(origin rr.Name, k *Keys) HandedOut {
 	return HandedOut{Keys: k, Made: f.times[origin]}
 }

@@ -18,28 +18,29 @@ import (
 	"leeward/zones/rr"
 )
 
-// A handout is what a zone's signer tells of the zone's keys to servers that hold none: the public parts, and when each
-// does what. It is signed by the keys themselves. Who has one takes the next only from a key that is in the zone by it,
-// so that nobody else can take a zone's keys away from a server that runs. Where keys are in etcd it tells how far a
-// roll of them is too: a server without keys says what it does of that.
+// A handout is what the signer of a zone tells servers without keys about the zone's keys: the public parts, and when
+// each does what. The keys themselves sign it. A server that has one accepts the next only if a key signs it that is in
+// the zone according to the first. So nobody else can take a zone's keys away from a running server. If keys are in
+// etcd, a handout also says how far their roll is, because a server without keys must say what it does of the roll.
 //
-// A server that was away while all keys have rolled knows none of those that sign now. So earlier handouts go with one,
-// as links: of each that had a key which the next one lacks, as all its keys have signed it. Such a server goes along
-// them from the keys that it knows, and trusts in each link what it would have trusted when that was handed out.
+// A server that was away while all keys were rolled knows none of the present ones. So a handout carries earlier ones
+// as links. A handout becomes a link if it had a key that the next one lacks; all its keys have signed it. The server
+// goes along the links from the keys that it knows. In each it trusts what it would have trusted when that was handed
+// out.
 
-// handout is the JSON of one. Body is what is signed.
+// handout is the JSON form. Body is what is signed.
 type handout struct {
 	Body       json.RawMessage `json:"keys"`
-	Signatures [][]byte        `json:"signatures"` // by keys of Body or of the handout before
+	Signatures [][]byte        `json:"signatures"` // by keys of Body, or of the previous handout
 	Links      []handout       `json:"links,omitempty"`
 }
 
-// mostLinks is how many handouts before go with one, the last ones: some years of rolls.
+// mostLinks is how many earlier handouts go with one. The last ones are kept: some years of rolls.
 const mostLinks = 32
 
 type handoutBody struct {
 	Zone     string       `json:"zone"`
-	Made     int64        `json:"made"` // Unix seconds; the later of two counts
+	Made     int64        `json:"made"` // Unix seconds; of two handouts, the later counts
 	Revision int64        `json:"revision,omitempty"`
 	Keys     []handoutKey `json:"keys"`
 	Roll     *Roll        `json:"roll,omitempty"`
@@ -51,24 +52,24 @@ type handoutKey struct {
 	Times  map[string]int64 `json:"times,omitempty"` // Unix seconds, by BIND's names
 }
 
-// handoutInput is what is signed of a body. It can be taken for no RRset, see Key.mac.
+// handoutInput returns what is signed of a body. It cannot be taken for an RRset, see Key.mac.
 func handoutInput(origin rr.Name, body []byte) []byte {
 	input := append([]byte("leeward: keys of a zone\n"), origin...)
 	return append(input, body...)
 }
 
-// HandedOut is what a handout says.
+// HandedOut is the content of a handout.
 type HandedOut struct {
 	Keys *Keys
 	Made time.Time
-	// Revision is etcd's at which the keys were so, where they are in etcd: of two that differ, who knows a later one
-	// knows better, whatever the clocks say. 0: they are files.
+	// Revision is the revision of etcd at which the keys were so. Of two handouts that differ, the one with the later
+	// revision counts, whatever the clocks say. 0: the keys are files.
 	Revision int64
-	Roll     *Roll // of these keys; nil: there was none
+	Roll     *Roll // the roll of these keys; nil: there was none
 }
 
-// HandOut returns a handout of keys, whose private parts must be there. before is the one in whose place it comes, as
-// ReadHandOut has read it with these keys; nil: there is none.
+// HandOut returns a handout of keys that have their private parts. before is the handout that it replaces, which must
+// be readable by ReadHandOut with these keys; nil: there is none.
 func HandOut(o HandedOut, before []byte) ([]byte, error) {
 	k := o.Keys
 	b := handoutBody{Zone: rr.TrimDot(k.origin.String()), Made: o.Made.Unix(), Revision: o.Revision, Roll: o.Roll}
@@ -76,7 +77,7 @@ func HandOut(o HandedOut, before []byte) ([]byte, error) {
 		one := handoutKey{DNSKEY: k.all[i].DNSKEY(), Role: k.all[i].Role.String(), Times: map[string]int64{}}
 		times := k.all[i].Times
 		times.each(func(name string, at *time.Time) {
-			// Never too: without it a key would do at once what it is not to do yet.
+			// Never is included: without it, a key would at once do what it must not do yet.
 			if !at.IsZero() {
 				one.Times[name] = at.Unix()
 			}
@@ -112,18 +113,18 @@ func HandOut(o HandedOut, before []byte) ([]byte, error) {
 	return json.Marshal(h)
 }
 
-// Hand is what a server without private keys has of a zone.
+// Hand is what a server without private keys has for a zone.
 type Hand struct {
 	Received *Received
 	Kept     *Kept  // what was in use before a restart; nil: nothing
-	Secret   []byte // this server's own, that it knows its files by; nil: it keeps none
+	Secret   []byte // this server's own, by which it recognises its files; nil: it keeps none
 
 	mu      sync.Mutex
-	signers map[bool]*Signer // the zone's, which all who ask for one share, by whether denial is by NSEC3
+	signers map[bool]*Signer // the zone's signers, which all users share, by whether denial is by NSEC3
 }
 
-// ReadHandOut reads a handout of a zone. One of the keys in had that is in the zone at that time must have signed it,
-// or one that its links lead to from these; where had is nil, one of its own.
+// ReadHandOut reads a handout of a zone. It must be signed by one of the keys in had that is in the zone at that time,
+// or by one that the handout's links lead to from there. If had is nil, one of its own keys must have signed it.
 func ReadHandOut(origin rr.Name, data []byte, had *Keys, now time.Time, hand *Hand) (o HandedOut, err error) {
 	var h handout
 	if json.Unmarshal(data, &h) != nil {
@@ -154,7 +155,7 @@ func ReadHandOut(origin rr.Name, data []byte, had *Keys, now time.Time, hand *Ha
 
 var errUnreadable = errors.New("the keys that were handed out cannot be read")
 
-// by reports whether one of some keys has signed it.
+// by reports whether one of the trusted keys has signed the handout.
 func (h *handout) by(k *Keys, trusted func(*TimedKey) bool) bool {
 	input := handoutInput(k.origin, h.Body)
 	for i := range k.all {
@@ -170,7 +171,7 @@ func (h *handout) by(k *Keys, trusted func(*TimedKey) bool) bool {
 	return false
 }
 
-// keys returns the keys that it has.
+// keys returns the keys in the handout.
 func (h *handout) keys(origin rr.Name, hand *Hand) (*Keys, *handoutBody, error) {
 	var b handoutBody
 	if json.Unmarshal(h.Body, &b) != nil {
@@ -203,10 +204,10 @@ func (h *handout) keys(origin rr.Name, hand *Hand) (*Keys, *handoutBody, error) 
 	return keys, &b, err
 }
 
-// Same reports whether two handouts say the same of a zone, whoever made them when.
+// Same reports whether two handouts say the same about a zone, whoever made them, and whenever.
 func (o *HandedOut) Same(p *HandedOut) bool { return o.Keys.Equal(p.Keys) && o.Roll.Same(p.Roll) }
 
-// Equal reports whether others are the same keys, with the same times and roles.
+// Equal reports whether o has the same keys, with the same times and roles.
 func (k *Keys) Equal(o *Keys) bool {
 	return slices.EqualFunc(k.all, o.all, func(a, b TimedKey) bool {
 		same := a.same(b.Key) && a.Role == b.Role
@@ -224,7 +225,7 @@ func (k *Keys) Equal(o *Keys) bool {
 	})
 }
 
-// publicKey makes a key of the RDATA of its DNSKEY. It cannot sign.
+// publicKey makes a key from the RDATA of its DNSKEY. It cannot sign.
 func publicKey(origin rr.Name, dnskey []byte) (*Key, error) {
 	if len(dnskey) < 4 || dnskey[2] != 3 {
 		return nil, errors.New("a key that was handed out is no DNSKEY")
@@ -248,10 +249,10 @@ func publicKey(origin rr.Name, dnskey []byte) (*Key, error) {
 	return k, nil
 }
 
-// Hand returns what the keys go with where they have no private parts, else nil.
+// Hand returns what goes with keys that have no private parts, or nil for others.
 func (k *Keys) Hand() *Hand { return k.hand }
 
-// secretOf returns what a key without a private part vouches for files with.
+// secretOf returns the secret by which a key without a private part vouches for files.
 func (h *Hand) secretOf(k *Key) []byte {
 	if h == nil || h.Secret == nil {
 		return nil
@@ -262,8 +263,8 @@ func (h *Hand) secretOf(k *Key) []byte {
 	return mac.Sum(nil)
 }
 
-// shared returns the one signer that all have of a zone without private keys, for what the keys do at a time. make
-// makes one, after the one before, which may be nil.
+// shared returns the one signer that everybody shares for a zone without private keys, for what the keys do at a time.
+// make makes a new one from the one before, which may be nil.
 func (h *Hand) shared(k *Keys, nsec3 bool, now time.Time, make func(before *Signer) *Signer) *Signer {
 	h.mu.Lock()
 	defer h.mu.Unlock()

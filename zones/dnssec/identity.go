@@ -8,11 +8,11 @@ import (
 	"leeward/zones/rr"
 )
 
-// Identity tells RRsets apart: by owner, type, original TTL and the records, whatever their order. Two sets that differ
-// have the same with a probability of 2^-128, which nobody can raise who does not know the seed.
+// Identity tells RRsets apart: by owner, type, original TTL and records, in whatever order. Two different sets have the
+// same identity with a probability of 2^-128. Without the seed, nobody can raise it.
 type Identity struct{ a, b uint64 }
 
-// seed is drawn by a Signer.
+// seed is random. Each Signer draws one.
 type seed struct{ a, b uint64 }
 
 func newSeed() seed {
@@ -21,21 +21,21 @@ func newSeed() seed {
 	return seed{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])}
 }
 
-// Begin begins the identity of a set. owner is in wire form and lower case, a wildcard as such.
+// Begin begins the identity of a set. owner is in wire form and lower case; a wildcard is given as such.
 func (s *Signer) Begin(owner []byte, typ rr.Type, ttl uint32) Identity {
 	id := s.seed.hash(owner)
 	x := uint64(typ)<<32 | uint64(ttl)
 	return Identity{fold(id.a^x, odd1), fold(id.b^x, odd2)}
 }
 
-// Add adds a record. Records of one set are in no order.
+// Add adds a record. The order in which the records of a set are added does not matter.
 func (s *Signer) Add(id *Identity, data []byte) {
 	d := s.seed.hash(data)
 	id.a += d.a
 	id.b += d.b
 }
 
-// odd1 and odd2 are odd and have as many ones as zeros, as the constants of wyhash, whose way of mixing this is.
+// odd1 and odd2 are odd and have as many ones as zeros, like the constants of wyhash, whose way of mixing this is.
 const (
 	odd1 = 0xa0761d6478bd642f
 	odd2 = 0xe7037ed1a0b428db

@@ -17,22 +17,23 @@ import (
 	"leeward/zones/rr"
 )
 
-// Signatures are kept on disk, so that a restart need not make them again. A file has those of one zone and epoch:
+// Signatures are kept on disk, so that they need not be made again after a restart. A file has those of one zone and
+// epoch:
 //
 //	keptMagic, origin (its length first: 2 octets), SHA-256 of a DNSKEY
 //	epoch (8), seed (16), numbers of signatures: fixed, chosen (4 each)
 //	identity (16) and signature (64) of each
 //	HMAC-SHA256 of all that (32)
 //
-// Numbers are little-endian. The key of the HMAC comes from the private key of that DNSKEY, which is the zone's. So
-// whoever cannot sign cannot make a file that is read, and signatures need not be verified one by one. A file that is
-// damaged, cut short or not of one of the zone's keys is not read at all; what it had is signed anew. Identities are
-// those of lanes, so that signatures of keys that are gone stand for nothing.
+// Numbers are little-endian. The key of the HMAC is derived from the private key of that DNSKEY of the zone. So whoever
+// cannot sign cannot make a file that is accepted, and signatures need not be verified one by one. A file that is
+// damaged, cut short, or not of one of the zone's keys is ignored as a whole; its content is signed again. Identities
+// are those of lanes, so the signatures of keys that are gone stand for nothing.
 //
-// The number in keptMagic must change with whatever changes the identity of an RRset or what is signed of it.
+// The number in keptMagic must change whenever the identity of an RRset changes, or what is signed of it.
 const keptMagic = "leeward signatures 1\n"
 
-// Kept is signatures that an earlier process has made.
+// Kept is the signatures that an earlier process made.
 type Kept struct {
 	origin      rr.Name
 	epoch       int64
@@ -46,10 +47,10 @@ func (k *Kept) Len() int { return k.fixed.len() + k.sets.len() }
 // fingerprint tells keys apart.
 func (k *Key) fingerprint() [sha256.Size]byte { return sha256.Sum256(k.DNSKEY()) }
 
-// mac returns the HMAC of files that the key vouches for. What is signed for its key can be taken for no RRset: an
-// RRset's begins with a type and an algorithm, and these octets say algorithm 101.
+// mac returns the HMAC for files that the key vouches for. What is signed to derive its key cannot be taken for an
+// RRset: the input for an RRset begins with a type and an algorithm, and these octets say algorithm 101.
 //
-// A key without its private part vouches by a secret of the server's own, as the server trusts its own disk only.
+// A key without its private part vouches by a secret of the server's own: the server then trusts only its own disk.
 func (k *Key) mac() (hash.Hash, error) {
 	if k.private == nil {
 		if own := k.hand.secretOf(k); own != nil {
@@ -64,7 +65,7 @@ func (k *Key) mac() (hash.Hash, error) {
 	return hmac.New(sha256.New, sum[:]), nil
 }
 
-// Keep writes the signatures of a generation to a file. It does nothing, and reports false, while a sweep is under way.
+// Keep writes the signatures of a generation to a file. During a sweep it does nothing, and returns false.
 func (s *Signer) Keep(path string, g *Generation) (done bool, err error) {
 	fixed, settled := g.fixed.settled()
 	sets, too := g.sets.settled()
@@ -107,7 +108,7 @@ func (s *Signer) Keep(path string, g *Generation) (done bool, err error) {
 	})
 }
 
-// keptHead returns what a zone's file begins with.
+// keptHead returns the first octets of a zone's file.
 func keptHead(origin rr.Name) []byte {
 	head := binary.LittleEndian.AppendUint16([]byte(keptMagic), uint16(len(origin)))
 	return append(head, origin...)
@@ -116,10 +117,10 @@ func keptHead(origin rr.Name) []byte {
 // keptSize is how many octets a signature takes in the file.
 const keptSize = 16 + SignatureSize
 
-// errKept says what is wrong with a file.
+// errKept says what is wrong with a file of signatures.
 var errKept = errors.New("it is damaged, cut short, or of another key")
 
-// ReadKept reads a file of signatures that one of the keys vouches for. The error says why it is not used.
+// ReadKept reads a file of signatures that one of the keys vouches for. An error says why the file is not used.
 func ReadKept(path string, keys *Keys) (*Kept, error) {
 	f, err := disk.Open(path)
 	if err != nil {
@@ -182,8 +183,8 @@ func readKept(f io.Reader, keys *Keys) (*Kept, error) {
 	return k, nil
 }
 
-// Recall gives a new signer, which nobody else has yet, what an earlier process has made. What is of
-// another epoch only gives the seed, so that more can be recalled when that epoch is prepared.
+// Recall gives a new signer, which nobody else uses yet, the signatures that an earlier process made. If they are of
+// another epoch, it takes only their seed, so that more can be recalled when that epoch is prepared.
 func (s *Signer) Recall(k *Kept) {
 	if k != nil && k.origin == s.origin {
 		s.seed = k.seed
@@ -191,15 +192,15 @@ func (s *Signer) Recall(k *Kept) {
 	}
 }
 
-// RecallPrepared adds what was kept to the signatures that come next, if they are of the same epoch and seed.
+// RecallPrepared adds what was kept to the signatures being prepared, if epoch and seed are the same.
 func (s *Signer) RecallPrepared(k *Kept) {
 	if next := s.Prepared(); next != nil && k.origin == s.origin && k.seed == s.seed {
 		next.recall(k)
 	}
 }
 
-// recall puts in what was kept of the generation's epoch, as a sweep that has begun: what the zone still has is kept as
-// it is signed, and the rest is let go.
+// recall adds what was kept of the generation's epoch, as if a sweep had begun: what the zone still has is kept as it
+// is signed, and the rest is dropped.
 func (g *Generation) recall(k *Kept) {
 	if k.epoch == g.Epoch.Number {
 		g.fixed.recall(k.fixed)
@@ -219,7 +220,7 @@ func (p *pair) recall(t *table) {
 	}
 }
 
-// settled returns what a pair has; ok is false while it is swept.
+// settled returns the content of a pair. ok is false during a sweep.
 func (p *pair) settled() (s *tableState, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -240,10 +241,10 @@ func (s *tableState) each(yield func(*signed) bool) {
 	}
 }
 
-// InEpoch reports whether they are of that epoch.
+// InEpoch reports whether the signatures are of that epoch.
 func (k *Kept) InEpoch(e Epoch) bool { return k.epoch == e.Number }
 
-// KeptName returns the name of the file, in a folder of its own, of the signatures of a zone and an epoch.
+// KeptName returns the name, within its folder, of the file with the signatures of a zone and an epoch.
 func KeptName(origin rr.Name, e Epoch) string {
 	sum := sha256.Sum256([]byte(origin))
 	return fmt.Sprintf("%x-%d", sum[:16], e.Number)

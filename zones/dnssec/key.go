@@ -1,15 +1,15 @@
 // Package dnssec signs RRsets and proves what does not exist (RFC 4033 to 4035, RFC 5155).
 //
-// A Key is a zone's key pair. Keys are all that a zone has, each with its times, which make its Duty at a moment. A
-// Signer signs one zone's RRsets with those whose duty it is: it finds a signature that is made already by the content
-// of the RRset (Identity), and makes those that are missing. A Chain is the names that a zone has by its configuration,
-// in the order in which NSEC or NSEC3 records link them.
+// A Key is a key pair of a zone. Keys are all that a zone has, each with its times. From these follows their Duty at a
+// moment. A Signer signs one zone's RRsets with the keys whose duty that is. It finds signatures that exist by the
+// content of the RRset (Identity), and makes those that are missing. A Chain is the names that a zone has by its
+// configuration, in the order in which NSEC or NSEC3 records link them.
 //
 // Signatures do not depend on who makes them or when: ECDSA is deterministic (RFC 6979), as Ed25519 always is, and the
 // times are those of an epoch of one day. So all servers with the same keys answer with the same octets.
 //
-// A server may hold no private key: what it needs of the keys is handed to it (handout.go), and signatures come in
-// chunks (chunk.go, received.go) from who has the keys and notes what it signs (noted.go).
+// A server may hold no private key. What it needs of the keys is then handed to it (handout.go). Signatures come in
+// chunks (chunk.go, received.go) from a process that has the keys, and notes what it signs (noted.go).
 //
 // canonical.go has the form that is signed, epoch.go the times, table.go the signatures that are made, bitmap.go and
 // nsec3.go the RDATA of denial, keyfile.go and folder.go the files that BIND's tools read as well, roll.go how keys are
@@ -37,7 +37,7 @@ import (
 // Algorithm is how a key signs (RFC 8624 section 3.1).
 type Algorithm uint8
 
-// The algorithms that there are here. Signatures of both have SignatureSize octets.
+// The algorithms that Leeward supports. Signatures of both have SignatureSize octets.
 const (
 	ECDSAP256 Algorithm = 13 // ECDSA on curve P-256 with SHA-256 (RFC 6605)
 	Ed25519   Algorithm = 15 // RFC 8080
@@ -54,15 +54,15 @@ func (a Algorithm) String() string {
 	return strconv.Itoa(int(a))
 }
 
-// SignatureSize is how many octets a signature has.
+// SignatureSize is the number of octets in a signature.
 const SignatureSize = 64
 
 // The flags of a DNSKEY (RFC 4034 section 2.1.1, RFC 5011).
 const (
-	FlagZone   = 0x0100 // it signs zones
-	FlagEntry  = 0x0001 // it is a secure entry point: the parent's DS is of it
+	FlagZone   = 0x0100 // the key signs zones
+	FlagEntry  = 0x0001 // the key is a secure entry point, which the parent's DS names
 	FlagRevoke = 0x0080
-	// FlagsCSK are those of a key that signs all of a zone.
+	// FlagsCSK are the flags of a key that signs everything in a zone.
 	FlagsCSK = FlagZone | FlagEntry
 )
 
@@ -78,7 +78,7 @@ type Key struct {
 	flags     uint16
 	algorithm Algorithm
 	public    []byte        // as DNSKEY has it
-	private   crypto.Signer // nil: it cannot sign, and hand says where signatures come from
+	private   crypto.Signer // nil: the key cannot sign, and hand says where signatures come from
 	hand      *Hand
 }
 
@@ -120,7 +120,7 @@ func newKey(origin rr.Name, flags uint16, a Algorithm, private crypto.Signer) (*
 	return k, nil
 }
 
-// Origin returns the zone that the key is of.
+// Origin returns the zone that the key belongs to.
 func (k *Key) Origin() rr.Name { return k.origin }
 
 // Algorithm returns the key's algorithm.
@@ -129,13 +129,13 @@ func (k *Key) Algorithm() Algorithm { return k.algorithm }
 // Flags returns the flags of the key's DNSKEY record.
 func (k *Key) Flags() uint16 { return k.flags }
 
-// DNSKEY returns the RDATA of the key's DNSKEY record, which is that of its CDNSKEY record too (RFC 7344 section 3.2).
+// DNSKEY returns the RDATA of the key's DNSKEY record, which is also that of its CDNSKEY record (RFC 7344 section 3.2).
 func (k *Key) DNSKEY() []byte {
 	data := binary.BigEndian.AppendUint16(nil, k.flags)
 	return append(append(data, 3, byte(k.algorithm)), k.public...)
 }
 
-// IsEntry reports whether a DNSKEY's RDATA is of a key that the parent's DS can be of.
+// IsEntry reports whether a DNSKEY, given by its RDATA, is of a key that the parent's DS may name.
 func IsEntry(dnskey []byte) bool {
 	return len(dnskey) > 4 && binary.BigEndian.Uint16(dnskey)&FlagEntry != 0
 }
@@ -143,7 +143,7 @@ func IsEntry(dnskey []byte) bool {
 // Tag returns the key tag.
 func (k *Key) Tag() uint16 { return Tag(k.DNSKEY()) }
 
-// Tag returns the key tag of a DNSKEY's RDATA (RFC 4034 appendix B).
+// Tag returns the key tag of a DNSKEY, given by its RDATA (RFC 4034 appendix B).
 func Tag(dnskey []byte) uint16 {
 	var sum uint32
 	for i, c := range dnskey {
@@ -156,10 +156,10 @@ func Tag(dnskey []byte) uint16 {
 	return uint16(sum + sum>>16)
 }
 
-// DS returns the RDATA of the DS record that a key calls for in the parent zone, which is that of its CDS record too.
+// DS returns the RDATA of the key's DS record in the parent zone, which is also that of its CDS record.
 func (k *Key) DS(digest uint8) ([]byte, error) { return DS(k.origin, k.DNSKEY(), digest) }
 
-// DS returns the RDATA of the DS record of a DNSKEY (RFC 4034 section 5.1).
+// DS returns the RDATA of the DS record for a DNSKEY (RFC 4034 section 5.1). It fails for an unknown digest type.
 func DS(owner rr.Name, dnskey []byte, digest uint8) ([]byte, error) {
 	if len(dnskey) < 4 {
 		return nil, errors.New("not a DNSKEY")
@@ -178,7 +178,7 @@ func DS(owner rr.Name, dnskey []byte, digest uint8) ([]byte, error) {
 	return nil, fmt.Errorf("digest type %d: not known here; 2 (SHA-256) and 4 (SHA-384) are", digest)
 }
 
-// sign signs what is in the canonical form. The same input always gives the same signature.
+// sign signs input, which is in canonical form. The same input always gives the same signature.
 func (k *Key) sign(input []byte) (s [SignatureSize]byte, err error) {
 	if k.private == nil {
 		return s, errors.New("the private part of the key is not here")
@@ -202,7 +202,7 @@ func (k *Key) sign(input []byte) (s [SignatureSize]byte, err error) {
 	return s, nil
 }
 
-// verify reports whether a signature by the key of a DNSKEY's RDATA holds for what is in the canonical form.
+// verify reports whether the key of a DNSKEY, given by its RDATA, has signed input, which is in canonical form.
 func verify(dnskey, input, signature []byte) bool {
 	if len(dnskey) < 4 || dnskey[2] != 3 || len(signature) != SignatureSize {
 		return false

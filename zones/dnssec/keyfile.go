@@ -20,15 +20,15 @@ import (
 	"leeward/zones/rr"
 )
 
-// Keys on disk are pairs of files as BIND's dnssec-keygen makes them, K<origin>.+<algorithm>+<tag>: .key has the DNSKEY
-// record as a master file would, .private the private key and its times. Where BIND rolls keys by a policy there is a
-// .state too.
+// Keys on disk are pairs of files as BIND's dnssec-keygen makes them, K<origin>.+<algorithm>+<tag>. The .key file has
+// the DNSKEY record as in a master file; the .private file has the private key and its times. If BIND rolls the keys by
+// a policy, there is also a .state file.
 
-// mostFile is how many octets a key file may have.
+// mostFile is the largest number of octets in a key file.
 const mostFile = 64 << 10
 
-// FileName returns the name of a key's files, without .key or .private. Octets that would lead out of a folder are
-// escaped, as BIND does.
+// FileName returns the name of a key's files, without .key or .private. Octets that would lead out of the folder are
+// escaped, as in BIND.
 func (k *Key) FileName() string {
 	return fmt.Sprintf("K%s+%03d+%05d", prefixOf(k.origin), k.algorithm, k.Tag())
 }
@@ -41,8 +41,8 @@ func prefixOf(origin rr.Name) string {
 	return strings.ReplaceAll(name, "/", "%2F")
 }
 
-// Write puts the key's two files into a folder, which it makes if there is none. Only the owner may read the private
-// one. Files of the key that are there are replaced. A .state file of BIND's stays as it is.
+// Write writes the key's two files into a folder, and makes the folder if there is none. Only the owner may read the
+// private file. Existing files of the key are replaced; a .state file of BIND's stays as it is.
 func (k *TimedKey) Write(folder string) error {
 	private, err := k.Private()
 	if err != nil {
@@ -67,7 +67,7 @@ func (k *TimedKey) Write(folder string) error {
 // stamp is how key files write a time, in UTC.
 const stamp = "20060102150405"
 
-// Public returns what the .key file has: the DNSKEY record, and the key's times for people.
+// Public returns the content of the .key file: the DNSKEY record, and the key's times for people to read.
 func (k *TimedKey) Public() string {
 	var b strings.Builder
 	kind := "zone-signing"
@@ -85,7 +85,7 @@ func (k *TimedKey) Public() string {
 	return b.String()
 }
 
-// Private returns what the .private file has: the private key, in the clear, and the key's times.
+// Private returns the content of the .private file: the private key, in the clear, and the key's times.
 func (k *TimedKey) Private() (string, error) {
 	secret, err := k.secret()
 	if err != nil {
@@ -109,7 +109,7 @@ func dotted(n rr.Name) string {
 	return n.String() + "."
 }
 
-// secret returns the private key's octets: of ECDSA the scalar, of Ed25519 the seed.
+// secret returns the octets of the private key: for ECDSA the scalar, for Ed25519 the seed.
 func (k *Key) secret() ([]byte, error) {
 	switch private := k.private.(type) {
 	case *ecdsa.PrivateKey:
@@ -120,7 +120,7 @@ func (k *Key) secret() ([]byte, error) {
 	return nil, unknown(k.algorithm)
 }
 
-// Read reads a key from its files, given the name of the private one. The error says what is wrong with which file.
+// Read reads a key from its files, given the name of the private one. An error says what is wrong with which file.
 func Read(private string) (k TimedKey, err error) {
 	base, found := strings.CutSuffix(private, ".private")
 	if !found {
@@ -151,7 +151,8 @@ func Read(private string) (k TimedKey, err error) {
 	return k, nil
 }
 
-// Parse makes a key of the text of a .private file, which may be that of PowerDNS too. Zone and flags are not in it.
+// Parse makes a key from the text of a .private file, also one of PowerDNS. The text has neither the zone nor the
+// flags.
 func Parse(origin rr.Name, flags uint16, private string) (k TimedKey, err error) {
 	values := fieldsOf(private)
 	a, secret, err := parsePrivate(values)
@@ -167,8 +168,8 @@ func Parse(origin rr.Name, flags uint16, private string) (k TimedKey, err error)
 	return k, err
 }
 
-// roleOf returns the role that a .state file gives a key. BIND has one where it rolls keys by a policy. The times in it
-// are those of the .private file.
+// roleOf returns the role that a .state file gives a key. BIND writes such files if it rolls keys by a policy. Their
+// times are those of the .private file.
 func roleOf(state string) Role {
 	values := fieldsOf(state)
 	switch ksk, zsk := values["KSK"] == "yes", values["ZSK"] == "yes"; {
@@ -182,7 +183,7 @@ func roleOf(state string) Role {
 	return RoleByFlags
 }
 
-// parseTime reads a time, if it is there.
+// parseTime reads a time, if there is one.
 func parseTime(values map[string]string, name string, into *time.Time) error {
 	text, _, _ := strings.Cut(values[name], " ")
 	if text == "" {
@@ -196,7 +197,7 @@ func parseTime(values map[string]string, name string, into *time.Time) error {
 	return nil
 }
 
-// fieldsOf reads lines of a name, a colon and a value. Comments begin with a semicolon.
+// fieldsOf reads lines that have a name, a colon and a value. Comments begin with a semicolon.
 func fieldsOf(text string) map[string]string {
 	values := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -207,7 +208,7 @@ func fieldsOf(text string) map[string]string {
 	return values
 }
 
-// fromSecret makes a key of its private octets.
+// fromSecret makes a key from its private octets.
 func fromSecret(origin rr.Name, flags uint16, a Algorithm, secret []byte) (*Key, error) {
 	if flags&FlagZone == 0 || flags&FlagRevoke != 0 {
 		return nil, fmt.Errorf("flags %d: not those of a key that signs zones; 256 and 257 are", flags)
@@ -261,7 +262,7 @@ func parsePrivate(values map[string]string) (a Algorithm, secret []byte, err err
 	}
 	secret, err = base64.StdEncoding.DecodeString(values["PrivateKey"])
 	if err != nil {
-		return 0, nil, errors.New("the PrivateKey is not base64") // and is not repeated
+		return 0, nil, errors.New("the PrivateKey is not base64") // the error does not repeat it
 	}
 	return Algorithm(n), secret, nil
 }

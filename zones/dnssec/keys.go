@@ -10,18 +10,18 @@ import (
 	"leeward/zones/rr"
 )
 
-// Times say when a key of a zone does what, as BIND's timing metadata do. The zero time is not set.
+// Times say when a key of a zone does what, like the timing metadata of BIND. The zero time means not set.
 type Times struct {
 	Created     time.Time
-	Publish     time.Time // its DNSKEY is in the zone from then on; not set: from Activate on
-	Activate    time.Time // it signs from then on; neither this nor Publish set: it always has
-	Inactive    time.Time // it signs no longer; its DNSKEY stays for signatures that resolvers still have
-	Delete      time.Time // its DNSKEY is no longer in the zone
-	SyncPublish time.Time // CDS and CDNSKEY ask the parent for its DS from then on; not set: from Activate on
-	SyncDelete  time.Time // they no longer do; not set: from Inactive or Delete on
+	Publish     time.Time // from then on its DNSKEY is in the zone; not set: from Activate on
+	Activate    time.Time // from then on it signs; if Publish is not set either, it always has
+	Inactive    time.Time // from then on it does not sign; its DNSKEY stays for signatures that resolvers still have
+	Delete      time.Time // from then on its DNSKEY is not in the zone
+	SyncPublish time.Time // from then on CDS and CDNSKEY ask the parent for its DS; not set: from Activate on
+	SyncDelete  time.Time // from then on they do not; not set: from Inactive or Delete on
 }
 
-// each calls f with each time and BIND's name of it.
+// each calls f with each time and its name in BIND.
 func (t *Times) each(f func(name string, at *time.Time)) {
 	f("Created", &t.Created)
 	f("Publish", &t.Publish)
@@ -32,7 +32,7 @@ func (t *Times) each(f func(name string, at *time.Time)) {
 	f("SyncDelete", &t.SyncDelete)
 }
 
-// Each calls f with each time that is set, and BIND's name of it. Never is not told.
+// Each calls f with each time that is set, and its name in BIND. It leaves out Never.
 func (t Times) Each(f func(name string, at time.Time)) {
 	t.each(func(name string, at *time.Time) {
 		if !at.IsZero() && !at.Equal(Never) {
@@ -41,7 +41,7 @@ func (t Times) Each(f func(name string, at time.Time)) {
 	})
 }
 
-// within reports whether at is in a span. A bound that is not set does not count.
+// within reports whether at is in a span. A bound that is not set does not limit the span.
 func within(at, from, until time.Time) bool {
 	return !at.Before(from) && (until.IsZero() || at.Before(until))
 }
@@ -56,7 +56,7 @@ func first(times ...time.Time) time.Time {
 	return time.Time{}
 }
 
-// sooner returns the earlier of times that are set.
+// sooner returns the earliest of the times that are set.
 func sooner(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -69,8 +69,8 @@ func (t *Times) Published(at time.Time) bool {
 	return within(at, first(t.Publish, t.Activate), t.Delete)
 }
 
-// Active reports whether the key signs. It may do so before it is published, and after it is deleted, as the keys of an
-// algorithm do that comes or goes.
+// Active reports whether the key signs. It may sign before it is published and after it is deleted, as keys do whose
+// algorithm is being added or removed.
 func (t *Times) Active(at time.Time) bool {
 	if t.Activate.IsZero() && !t.Publish.IsZero() {
 		return false
@@ -86,52 +86,53 @@ func (t *Times) Synced(at time.Time) bool {
 	return t.Published(at) && within(at, t.SyncPublish, first(t.SyncDelete, sooner(t.Inactive, t.Delete)))
 }
 
-// Role is what of a zone a key signs.
+// Role says what a key signs in its zone.
 type Role uint8
 
-// The roles. A key that has none signs what no other key of its algorithm is there for: one that is an entry point by
-// its flags signs the keys, and all else while there is no other; and the other way round.
+// The roles. A key without a role signs what no other key of its algorithm has the role for. If its flags say that it
+// is an entry point, it signs the keys, and also everything else while no other key does; otherwise the other way
+// round.
 const (
 	RoleByFlags Role = iota
 	RoleKSK          // the keys: DNSKEY, CDS and CDNSKEY
-	RoleZSK          // all else
-	RoleCSK          // all
+	RoleZSK          // everything else
+	RoleCSK          // everything
 )
 
-// String returns the role as key files have it; "" is that by flags.
+// String returns the role as in key files. "" means that the flags decide.
 func (r Role) String() string { return [...]string{"", "ksk", "zsk", "csk"}[r] }
 
-// TimedKey is a key of a zone, and what it is there for. It never changes.
+// TimedKey is a key of a zone, with its times and its role. It never changes.
 type TimedKey struct {
 	*Key
 	Times Times
 	Role  Role
 }
 
-// Entry reports whether the key is one that the parent's DS can be of.
+// Entry reports whether the parent's DS may name the key.
 func (k *TimedKey) Entry() bool { return k.flags&FlagEntry != 0 }
 
 // Keys are all keys of a zone. They never change.
 type Keys struct {
 	origin rr.Name
-	all    []TimedKey // in the order of algorithm, tag and public key
+	all    []TimedKey // in order of algorithm, tag and public key
 	hand   *Hand      // nil: the private parts are here
-	notes  bool       // what is signed is noted, for servers without keys
-	passed time.Time  // it is known that this time is past
+	notes  bool       // signatures are noted, for servers without keys
+	passed time.Time  // this time is known to have passed
 }
 
-// Passed returns the keys for clocks of which it is known that a time is past. They do at no earlier time what they did
-// then, so that a clock that is set back undoes no step of a roll.
+// Passed returns the keys for clocks, given that a time is known to have passed. Before that time, they do what they
+// did then. So a clock that is set back undoes no step of a roll.
 func (k *Keys) Passed(at time.Time) *Keys {
 	later := *k
 	later.passed = at
 	return &later
 }
 
-// mostKeys is how many keys a zone may have.
+// mostKeys is the largest number of keys that a zone may have.
 const mostKeys = 32
 
-// NewKeys returns the keys of a zone.
+// NewKeys returns the keys of a zone. It fails if they cannot stand together.
 func NewKeys(origin rr.Name, all ...TimedKey) (*Keys, error) {
 	all = slices.Clone(all)
 	if len(all) == 0 {
@@ -157,10 +158,10 @@ func NewKeys(origin rr.Name, all ...TimedKey) (*Keys, error) {
 	return &Keys{origin: origin, all: all}, nil
 }
 
-// Alone returns a set of one key, which does everything at any time.
+// Alone returns a set of one key that does everything at any time.
 func Alone(k *Key) *Keys { return &Keys{origin: k.origin, all: []TimedKey{{Key: k}}} }
 
-// Among returns the keys that are among some DNSKEYs, given by their RDATA; nil: there is none.
+// Among returns those keys that are among some DNSKEYs, given by their RDATA, or nil if there are none.
 func (k *Keys) Among(published [][]byte) *Keys {
 	some := *k
 	some.all = slices.DeleteFunc(slices.Clone(k.all), func(key TimedKey) bool {
@@ -173,10 +174,10 @@ func (k *Keys) Among(published [][]byte) *Keys {
 	return &some
 }
 
-// Origin returns the zone that the keys are of.
+// Origin returns the zone that the keys belong to.
 func (k *Keys) Origin() rr.Name { return k.origin }
 
-// All returns the keys, in the order of algorithm and tag. They must not be changed.
+// All returns the keys, in order of algorithm and tag. The caller must not change them.
 func (k *Keys) All() []TimedKey { return k.all }
 
 // Has reports whether the key is among them.
@@ -187,20 +188,20 @@ func (k *Keys) Has(key *Key) bool {
 // Duty is what the keys of a zone do at a time.
 type Duty struct {
 	DNSKEY [][]byte // RDATA, of each key that is published
-	Synced [][]byte // RDATA of the DNSKEY of each key whose DS the parent is asked for
+	Synced [][]byte // RDATA of the DNSKEY of each key for whose DS the parent is asked
 	Entry  []*Key   // these sign DNSKEY, CDS and CDNSKEY
-	Zone   []*Key   // these sign all else, in the order of signatures in answers
+	Zone   []*Key   // these sign everything else; signatures in answers have this order
 
-	Stays *Key // signs though its times say that it does not, as no key is active; nil: no key needs to
+	Stays *Key // signs against its times, because no key is active; nil: none needs to
 }
 
-// At returns what the keys do at a time. Of the keys of one algorithm that are active one signs the zone's data: the
-// one that was active first, as resolvers have it. Others stand by, and take over when it is inactive. The exception is
-// where that one is deleted at the moment when it gets inactive: then all of them sign, as a resolver that has its
-// signatures cannot have it any more.
+// At returns what the keys do at a time. Among the active keys of one algorithm, only one signs the zone's data: the
+// one that became active first, because resolvers have its signatures. The others stand by, and take over when it
+// becomes inactive. If it is deleted at the moment when it becomes inactive, then all of them sign instead, because
+// resolvers that have its signatures can no longer have its DNSKEY.
 //
-// A zone that is to be signed always is, whatever the times say, as the clock may be wrong: while no key is active, the
-// last one that was goes on, or the one that is to be the first begins.
+// A zone that is to be signed always is signed, whatever the times say, because the clock may be wrong. While no key is
+// active, the last one that was goes on, or the one that will be first begins early.
 func (k *Keys) At(at time.Time) *Duty {
 	if at.Before(k.passed) {
 		at = k.passed
@@ -237,7 +238,7 @@ func (k *Keys) At(at time.Time) *Duty {
 	return d
 }
 
-// Events returns how many times of the keys are from one time on and not after another.
+// Events returns how many of the keys' times lie in a span. from belongs to it, as does to.
 func (k *Keys) Events(from, to time.Time) (n int) {
 	for i := range k.all {
 		k.all[i].Times.each(func(_ string, t *time.Time) {
@@ -249,7 +250,7 @@ func (k *Keys) Events(from, to time.Time) (n int) {
 	return n
 }
 
-// Next returns when what the keys do may change by their times; the zero time: never.
+// Next returns when what the keys do may next change by their times, or the zero time if it never does.
 func (k *Keys) Next(now time.Time) (next time.Time) {
 	if now.Before(k.passed) {
 		now = k.passed
@@ -264,8 +265,8 @@ func (k *Keys) Next(now time.Time) (next time.Time) {
 	return next
 }
 
-// nearest returns the key that comes nearest to being active: one that is published if there is one, the last one that
-// was active, or else the first that will be.
+// nearest returns the key that is nearest to being active: a published one if there is one; then the last one that was
+// active; else the first one that will be.
 func (k *Keys) nearest(at time.Time) *TimedKey {
 	rank := func(key *TimedKey) (n int, away time.Duration) {
 		if !key.Times.Published(at) {
@@ -284,7 +285,7 @@ func (k *Keys) nearest(at time.Time) *TimedKey {
 	return &best
 }
 
-// share says which of the active keys of one algorithm sign what.
+// share decides which of the active keys of one algorithm sign what.
 func (d *Duty) share(active []*TimedKey, at time.Time) {
 	published := func(key *TimedKey) bool { return key.Times.Published(at) || key.Key == d.Stays }
 	does := func(of []*TimedKey, role Role, entry bool) (all []*TimedKey) {
@@ -322,14 +323,14 @@ func (d *Duty) share(active []*TimedKey, at time.Time) {
 	}
 }
 
-// same reports whether another duty is this one: the same keys do the same.
+// same reports whether in another duty the same keys do the same.
 func (d *Duty) same(o *Duty) bool {
 	keys := func(a, b *Key) bool { return a.same(b) }
 	return slices.EqualFunc(d.DNSKEY, o.DNSKEY, bytes.Equal) && slices.EqualFunc(d.Synced, o.Synced, bytes.Equal) &&
 		slices.EqualFunc(d.Entry, o.Entry, keys) && slices.EqualFunc(d.Zone, o.Zone, keys)
 }
 
-// same reports whether another key is this one.
+// same reports whether both are the same key.
 func (k *Key) same(o *Key) bool {
 	return k.flags == o.flags && k.algorithm == o.algorithm && bytes.Equal(k.public, o.public)
 }

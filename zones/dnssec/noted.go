@@ -2,7 +2,7 @@ package dnssec
 
 import "sync"
 
-// noted is what a generation has signed, for servers without keys.
+// noted is what a generation has signed, recorded for servers without keys.
 type noted struct {
 	mu    sync.Mutex
 	all   map[Digest][SignatureSize]byte
@@ -20,13 +20,13 @@ func (n *noted) note(one Signed) {
 	}
 }
 
-// Note has signers with these keys note what they sign. Call it before any is made.
+// Note makes signers with these keys record what they sign. It must be called before such a signer is made.
 func (k *Keys) Note() { k.notes = true }
 
-// Apart reports whether who has the keys and who answers are not the same.
+// Apart reports whether one process has the keys and another one answers.
 func (k *Keys) Apart() bool { return k.notes || k.hand != nil }
 
-// Fresh returns what was signed since the last call. Only with keys that are noted.
+// Fresh returns what was signed since the last call. It works only with keys that Note was called for.
 func (g *Generation) Fresh() []Signed {
 	if g.noted == nil {
 		return nil
@@ -38,7 +38,7 @@ func (g *Generation) Fresh() []Signed {
 	return fresh
 }
 
-// Noted returns all that was signed. Only with keys that are noted.
+// Noted returns everything that was signed. It works only with keys that Note was called for.
 func (g *Generation) Noted() []Signed {
 	if g.noted == nil {
 		return nil

@@ -2,10 +2,10 @@ package dnssec
 
 import "crypto/sha1"
 
-// HashSize is how many octets a hashed owner has: SHA-1, the only algorithm that NSEC3 has (RFC 5155 section 11).
+// HashSize is the number of octets in a hashed owner. NSEC3 has only one algorithm, SHA-1 (RFC 5155 section 11).
 const HashSize = sha1.Size
 
-// HashedLabel is how many octets the first label of an NSEC3's owner has, without its length octet.
+// HashedLabel is the number of octets in the first label of an NSEC3's owner, without its length octet.
 const HashedLabel = 32
 
 // Hash returns the hash of a name in wire form and lower case, with no salt and no additional iterations (RFC 9276
@@ -13,7 +13,7 @@ const HashedLabel = 32
 func Hash(name []byte) [HashSize]byte { return sha1.Sum(name) }
 
 // HashSalted returns the hash of a name in wire form and lower case, with a salt and additional iterations (RFC 5155
-// section 5), as zones have it that others sign.
+// section 5). Zones that others sign may use these.
 func HashSalted(name, salt []byte, iterations int) [HashSize]byte {
 	var room [2 * 255]byte // a name and a salt
 	hash := sha1.Sum(append(append(room[:0], name...), salt...))
@@ -23,7 +23,8 @@ func HashSalted(name, salt []byte, iterations int) [HashSize]byte {
 	return hash
 }
 
-// ParseHashed returns the hash that a label is, in upper or lower case; ok is false if it is none.
+// ParseHashed returns the hash that a label stands for. The label may be in upper or lower case. ok is false if it is
+// none.
 func ParseHashed(label []byte) (hash [HashSize]byte, ok bool) {
 	if len(label) != HashedLabel {
 		return hash, false
@@ -47,7 +48,7 @@ func ParseHashed(label []byte) (hash [HashSize]byte, ok bool) {
 	return hash, true
 }
 
-// AppendHashed appends the first label of an NSEC3's owner: the hash in base32hex, in lower case (RFC 5155 section 3).
+// AppendHashed appends the first label of an NSEC3's owner: the hash in base32hex, lower case (RFC 5155 section 3).
 func AppendHashed(dst, hash []byte) []byte {
 	const digits = "0123456789abcdefghijklmnopqrstuv"
 	dst = append(dst, HashedLabel)
@@ -60,8 +61,8 @@ func AppendHashed(dst, hash []byte) []byte {
 	return dst
 }
 
-// AppendNSEC3 appends the RDATA of an NSEC3 record before its type bitmap: SHA-1, no opt-out, no additional iterations,
-// no salt.
+// AppendNSEC3 appends the RDATA of an NSEC3 record up to its type bitmap: SHA-1, no opt-out, no additional iterations,
+// no salt (RFC 5155 section 3.2).
 func AppendNSEC3(dst, next []byte) []byte {
 	return append(append(dst, 1, 0, 0, 0, 0, HashSize), next[:HashSize]...)
 }

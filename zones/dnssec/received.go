@@ -9,30 +9,30 @@ import (
 	"leeward/zones/rr"
 )
 
-// Received is signatures of one zone that others have made. Many may use it at the same time.
+// Received is signatures of one zone that others have made. Many goroutines may use it at the same time.
 //
-// A signature is looked up by what it is of, and verified with the key before it is handed out the first time. Where
-// one does not hold, nothing of its chunk counts any more: who wrote it does not have the key.
+// A signature is looked up by what it signs. Before it is handed out for the first time, it is verified with the key.
+// If one does not verify, its whole chunk is ignored from then on: whoever wrote it does not have the key.
 type Received struct {
 	origin rr.Name
-	refuse func(epoch int64, chunk string, err error) // hears of each chunk that is not used
+	refuse func(epoch int64, chunk string, err error) // called for each chunk that is not used
 
 	mu     sync.RWMutex
 	epochs map[int64]*shelf
 	puts   atomic.Int64
 }
 
-// shelf is what was received of one epoch.
+// shelf is what was received for one epoch.
 type shelf struct {
 	chunks map[string]*chunk
 	at     map[Digest]spot
-	again  map[Digest][]spot // others with a digest that is in at
+	again  map[Digest][]spot // further ones, with a digest that at has already
 }
 
 type chunk struct {
 	entries []byte
-	checked []atomic.Uint64 // bits, by entry: it was verified
-	refused bool            // nothing of it counts
+	checked []atomic.Uint64 // one bit for each entry: it was verified
+	refused bool            // the whole chunk is ignored
 }
 
 // spot is a place in a chunk.
@@ -48,16 +48,17 @@ func (s spot) signed() (one Signed) {
 
 func (s spot) checked() bool { return s.chunk.checked[s.index/64].Load()>>(s.index%64)&1 == 1 }
 
-// NewReceived returns what was received of a zone: nothing yet. refuse hears of each chunk that is not used, from
-// whoever finds it out.
+// NewReceived returns a Received that has nothing yet. refuse is called for each chunk that is not used, by whoever
+// finds that out.
 func NewReceived(origin rr.Name, refuse func(epoch int64, chunk string, err error)) *Received {
 	return &Received{origin: origin, refuse: refuse, epochs: map[int64]*shelf{}}
 }
 
-// Version returns a number that grows with each chunk that is taken.
+// Version returns a number that grows with each chunk that is accepted.
 func (r *Received) Version() int64 { return r.puts.Load() }
 
-// Put takes a chunk, in place of the one of that name. It reports whether the chunk is whole and of the zone.
+// Put accepts a chunk, and replaces the one with that name. It reports whether the chunk is whole and belongs to the
+// zone.
 func (r *Received) Put(epoch int64, name string, value []byte) bool {
 	entries, err := openChunk(value, r.origin, epoch)
 	r.puts.Add(1)
@@ -92,7 +93,7 @@ func (s *shelf) put(p spot) {
 	}
 }
 
-// all calls f with each place of a digest until it returns false.
+// all calls f with each place of a digest, until f returns false.
 func (s *shelf) all(d Digest, f func(spot) bool) {
 	if p, ok := s.at[d]; ok && f(p) {
 		for _, p := range s.again[d] {
@@ -103,7 +104,7 @@ func (s *shelf) all(d Digest, f func(spot) bool) {
 	}
 }
 
-// Drop takes back a chunk.
+// Drop removes a chunk.
 func (r *Received) Drop(epoch int64, name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,7 +135,7 @@ func (r *Received) drop(epoch int64, name string) {
 	}
 }
 
-// find returns the signature of what is signed, by the key, and verifies it unless that was done before.
+// find returns the key's signature of input. It verifies the signature unless that was done before.
 func (r *Received) find(epoch int64, key *Key, input []byte) (found [SignatureSize]byte, ok bool) {
 	d := digestOf(input)
 	var tries []spot
@@ -163,7 +164,7 @@ func (r *Received) find(epoch int64, key *Key, input []byte) (found [SignatureSi
 	return found, false
 }
 
-// forged has a chunk count no longer.
+// forged has the chunk ignored from now on.
 func (r *Received) forged(epoch int64, c *chunk) {
 	r.mu.Lock()
 	var name string
@@ -181,7 +182,7 @@ func (r *Received) forged(epoch int64, c *chunk) {
 	}
 }
 
-// Has reports whether that very signature is there, and whether another one is there in its place.
+// Has reports whether exactly this signature is there, and whether a different one is there in its place.
 func (r *Received) Has(epoch int64, one Signed) (there, other bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -195,7 +196,8 @@ func (r *Received) Has(epoch int64, one Signed) (there, other bool) {
 	return there, other
 }
 
-// Forged returns the names of an epoch's chunks that have another signature in place of that one, or were refused.
+// Forged returns the names of an epoch's chunks that were refused, or that have a different signature in place of this
+// one.
 func (r *Received) Forged(epoch int64, one Signed) (names []string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -216,7 +218,7 @@ func (r *Received) Forged(epoch int64, one Signed) (names []string) {
 	return names
 }
 
-// Chunks returns how many signatures each chunk of an epoch has, by name.
+// Chunks returns how many signatures each chunk of an epoch has, by the chunk's name.
 func (r *Received) Chunks(epoch int64) map[string]int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -242,18 +244,19 @@ func (r *Received) Entries(epoch int64, name string) (all []Signed) {
 	return all
 }
 
-// Epochs returns the numbers of the epochs of which there is anything, in order.
+// Epochs returns the numbers of the epochs for which there is anything, in order.
 func (r *Received) Epochs() []int64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return slices.Sorted(maps.Keys(r.epochs))
 }
 
-// WholeChunk is the name of a chunk that says, without signatures, that all that a zone has by configuration was
+// WholeChunk is the name of a chunk without signatures. It says that everything that a zone has by configuration was
 // written before it.
 const WholeChunk = "whole"
 
-// newest returns the last epoch up to one of which all was written; where there is none, of which anything was.
+// newest returns the last epoch, up to the given one, for which everything was written. If there is none, it returns
+// the last for which anything was.
 func (r *Received) newest(upTo Epoch) (e Epoch, any bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -9,7 +9,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// Rolls are in steps that a resolver cannot tell from a zone at rest (RFC 6781 section 4.1, RFC 7583):
+// Keys are rolled in steps that a resolver cannot tell from a zone at rest (RFC 6781 section 4.1, RFC 7583):
 //
 //	ZSK          publish the new one; a TTL later it signs; a TTL later the old one goes
 //	KSK, CSK     the new one signs the keys beside the old one, a TTL later the parent is asked for its DS; once
@@ -18,8 +18,8 @@ import (
 //	             once the parent has it, and no longer the old one (Retire twice), old keys are taken out, and a TTL
 //	             later sign no longer
 
-// First makes the first keys of a zone: one, or a KSK and a ZSK. They have no times and so are in force at once, as
-// nobody relies on the zone's signatures yet.
+// First makes the first keys of a zone: one, or with split a KSK and a ZSK. They have no times, and so are in force at
+// once: nobody relies on the zone's signatures yet.
 func First(origin rr.Name, a Algorithm, split bool, now time.Time) (all []TimedKey, err error) {
 	flags := []uint16{FlagsCSK}
 	if split {
@@ -35,7 +35,7 @@ func First(origin rr.Name, a Algorithm, split bool, now time.Time) (all []TimedK
 	return all, nil
 }
 
-// beside makes a key with a tag that no other of the zone has.
+// beside makes a key whose tag no other key of the zone has.
 func beside(others []TimedKey, origin rr.Name, flags uint16, a Algorithm) (*Key, error) {
 	for {
 		made, err := Generate(origin, flags, a)
@@ -45,8 +45,8 @@ func beside(others []TimedKey, origin rr.Name, flags uint16, a Algorithm) (*Key,
 	}
 }
 
-// Moves reports whether a roll is under way: the times of a key say that something is still to come, or more keys sign
-// than are needed.
+// Moves reports whether a roll is under way: by the times of some key, something is still to come, or more keys sign
+// than necessary.
 func (k *Keys) Moves(now time.Time) bool {
 	d := k.At(now)
 	entry, data := map[Algorithm]bool{}, map[Algorithm]bool{}
@@ -62,8 +62,8 @@ func (k *Keys) Moves(now time.Time) bool {
 	return !k.Next(now).IsZero() || twice(entry, d.Entry) || twice(data, d.Zone)
 }
 
-// RollZSK returns a new ZSK, and the keys whose place it takes, with their times. Beside a CSK the new one takes over
-// all but the keys: the CSK is a KSK from then on, and has no other times.
+// RollZSK returns a new ZSK, and the keys that it replaces, with their times. If the zone has a CSK, the new key takes
+// over everything except the keys: the CSK becomes a KSK from then on, and keeps its times.
 func (k *Keys) RollZSK(now time.Time, t Timing) (changed []TimedKey, err error) {
 	d := k.At(now)
 	for i := range k.all {
@@ -91,7 +91,8 @@ func (k *Keys) RollZSK(now time.Time, t Timing) (changed []TimedKey, err error) 
 	return changed, nil
 }
 
-// RollEntry returns a new KSK or CSK, as the one is that signs keys now. Old ones stay until they are retired.
+// RollEntry returns a new KSK or CSK, of the same kind as the one that signs the keys now. Old ones stay until they are
+// retired.
 func (k *Keys) RollEntry(now time.Time, t Timing) (changed []TimedKey, err error) {
 	d := k.At(now)
 	for _, key := range k.all {
@@ -110,8 +111,8 @@ func (k *Keys) RollEntry(now time.Time, t Timing) (changed []TimedKey, err error
 	return changed, nil
 }
 
-// RollAlgorithm returns keys of another algorithm, with as many parts as the zone has now. Old ones stay until they are
-// retired.
+// RollAlgorithm returns keys of another algorithm, split into as many parts as the zone's keys are now. Old keys stay
+// until they are retired.
 func (k *Keys) RollAlgorithm(a Algorithm, now time.Time, t Timing) ([]TimedKey, error) {
 	d, split := k.At(now), false
 	for _, key := range d.Zone {
@@ -132,9 +133,9 @@ func (k *Keys) RollAlgorithm(a Algorithm, now time.Time, t Timing) ([]TimedKey, 
 	return all, err
 }
 
-// Retire returns a key, with the times by which it goes, and others that go with it. ds are the DS records that all
-// servers of the parent have, or will have for sure. Of a key of another algorithm than those that stay, the first step
-// is to ask the parent to take its DS out; more: there is another step once the parent has.
+// Retire returns a key with the times by which it goes, and other keys that go with it. ds are the DS records that all
+// servers of the parent have, or are certain to have. If the key's algorithm differs from those that stay, the first
+// step is to ask the parent to remove its DS. more then says that another step follows once the parent has.
 func (k *Keys) Retire(tag uint16, ds [][]byte, now time.Time, t Timing) (changed []TimedKey, more bool, err error) {
 	at := slices.IndexFunc(k.all, func(key TimedKey) bool { return key.Tag() == tag })
 	if at < 0 {
@@ -145,7 +146,7 @@ func (k *Keys) Retire(tag uint16, ds [][]byte, now time.Time, t Timing) (changed
 		if key.Times.Inactive.IsZero() {
 			key.Times.Inactive = now
 		}
-		key.Times.Delete = now.Add(t.window()) // its signatures, if it made any, are forgotten by then
+		key.Times.Delete = now.Add(t.window()) // by then, its signatures, if it made any, are forgotten
 		return []TimedKey{key}, false, nil
 	}
 	if !key.Entry() {
@@ -184,7 +185,7 @@ func (k *Keys) Retire(tag uint16, ds [][]byte, now time.Time, t Timing) (changed
 		"until CDS asks for the new one, and see that the parent has it")
 }
 
-// Merge returns the keys with others in the place of those that they are of, or beside them.
+// Merge returns the keys with the changed ones added. A changed key replaces its former self.
 func (k *Keys) Merge(changed []TimedKey) (*Keys, error) {
 	all := slices.Clone(k.all)
 	for _, c := range changed {

@@ -17,11 +17,11 @@ import (
 	"leeward/zones/rr"
 )
 
-// A key that others keep for us (etcd) is sealed: AES-256-GCM under a key that HKDF-SHA256 (RFC 5869) derives from a
-// secret. Zone, algorithm and tag are additional data, so a value that is moved to another place does not open there.
+// A key that others store for us (etcd) is sealed: AES-256-GCM under a key that HKDF-SHA256 (RFC 5869) derives from a
+// secret. Zone, algorithm and tag are additional data. So a value that is moved to another place does not open there.
 // What is sealed is the text of the .private file, with flags and role.
 
-// SecretSize is how many octets a secret has.
+// SecretSize is the number of octets in a secret.
 const SecretSize = 32
 
 // MostSecrets is how many secrets there may be at once: the current one, the next, the previous, and one more.
@@ -30,7 +30,7 @@ const MostSecrets = 4
 // Secrets seal keys and open them: the first seals, and all open.
 type Secrets struct{ all []secret }
 
-// secret is one of them. Its name says which it is and nothing of what it is.
+// secret is one secret. Its name identifies it, and reveals nothing about it.
 type secret struct {
 	name string
 	aead cipher.AEAD
@@ -67,7 +67,7 @@ func NewSecrets(all ...[]byte) (*Secrets, error) {
 	return s, nil
 }
 
-// Mark returns a text that differs where the secrets do. It tells nothing of them.
+// Mark returns a text that differs if the secrets do. It reveals nothing about them.
 func (s *Secrets) Mark() string {
 	if s == nil {
 		return ""
@@ -79,17 +79,17 @@ func (s *Secrets) Mark() string {
 	return b.String()
 }
 
-// sealed is a sealed key as it is kept.
+// sealed is a sealed key as it is stored.
 type sealed struct {
 	Format int    `json:"format"`
 	Secret string `json:"secret"` // name of the secret
 	Sealed []byte `json:"sealed"` // nonce and ciphertext
 }
 
-// sealFormat is the format that there is. Others are of a newer Leeward.
+// sealFormat is the only format so far. Any other is from a newer Leeward.
 const sealFormat = 1
 
-// additional returns the additional data of a key's seal. A roll's has no tag.
+// additional returns the additional data of a sealed key. A sealed roll has no tag.
 func additional(origin rr.Name, a Algorithm, tag uint16) []byte {
 	data := append([]byte("leeward key\x00"), byte(a))
 	return append(binary.BigEndian.AppendUint16(data, tag), origin...)
@@ -112,7 +112,7 @@ func (s *Secrets) seal(text, with []byte) ([]byte, error) {
 	return json.Marshal(sealed{sealFormat, one.name, one.aead.Seal(nonce, nonce, text, with)})
 }
 
-// SealRoll seals how far a zone's roll is, so that only who has the secret can move it.
+// SealRoll seals how far a zone's roll is, so that only a holder of the secret can move it.
 func (s *Secrets) SealRoll(origin rr.Name, r *Roll) ([]byte, error) {
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -121,10 +121,10 @@ func (s *Secrets) SealRoll(origin rr.Name, r *Roll) ([]byte, error) {
 	return s.seal(text, additional(origin, 0, 0))
 }
 
-// RollOf returns where a zone's roll is kept, beside its keys.
+// RollOf returns the place of a zone's roll, beside its keys.
 func RollOf(origin rr.Name) string { return FolderOf(origin) + "roll" }
 
-// OpenRoll opens what SealRoll has sealed.
+// OpenRoll opens what SealRoll has sealed. current says that it is sealed under the first secret.
 func (s *Secrets) OpenRoll(origin rr.Name, value []byte) (r *Roll, current bool, err error) {
 	text, current, err := s.open(value, additional(origin, 0, 0),
 		"delete it in etcd, and begin the roll anew if it is still wanted")
@@ -138,11 +138,11 @@ func (s *Secrets) OpenRoll(origin rr.Name, value []byte) (r *Roll, current bool,
 	return r, current, nil
 }
 
-// ErrSecret says that a key is sealed under a secret that is not among those that there are.
+// ErrSecret says that a key is sealed under a secret that is not among the ones given.
 var ErrSecret = errors.New("there is no such secret")
 
-// Open opens a key that is kept at a place. The error names the place, and says what to do. Current: it is sealed under
-// the first secret.
+// Open opens the key at a place. current says that it is sealed under the first secret. An error names the place, and
+// says what to do.
 func (s *Secrets) Open(p Place, value []byte) (k TimedKey, current bool, err error) {
 	text, current, err := s.open(value, additional(p.Origin, p.Algorithm, p.Tag),
 		"delete it in etcd and import the key from a copy (`leeward key import`)")
@@ -155,7 +155,7 @@ func (s *Secrets) Open(p Place, value []byte) (k TimedKey, current bool, err err
 	return k, current, err
 }
 
-// open opens a value. again is what to do where it is spoilt.
+// open opens a value. again says what to do if the value is damaged.
 func (s *Secrets) open(value, with []byte, again string) (text []byte, current bool, err error) {
 	var in sealed
 	if err := json.Unmarshal(value, &in); err != nil || in.Format < 1 {
@@ -187,7 +187,7 @@ func (s *Secrets) open(value, with []byte, again string) (text []byte, current b
 		"of that secret back", ErrSecret, in.Secret, strings.Join(strings.Fields(s.Mark()), ", "))
 }
 
-// unsealed reads a key that was opened.
+// unsealed reads the text of a key that was opened.
 func unsealed(p Place, text string) (k TimedKey, err error) {
 	values := fieldsOf(text)
 	flags, err := strconv.ParseUint(values["Flags"], 10, 16)
@@ -208,17 +208,17 @@ func unsealed(p Place, text string) (k TimedKey, err error) {
 	return k, nil
 }
 
-// Place is where a sealed key is kept among those of all zones: <origin>/<algorithm>-<tag>.
+// Place is where a sealed key is stored among those of all zones: <origin>/<algorithm>-<tag>.
 type Place struct {
 	Origin    rr.Name
 	Algorithm Algorithm
 	Tag       uint16
 }
 
-// Place returns where the key is kept.
+// Place returns where the key is stored.
 func (k *Key) Place() Place { return Place{k.origin, k.algorithm, k.Tag()} }
 
-// FolderOf returns what the places of a zone's keys begin with, with a slash at its end.
+// FolderOf returns the prefix of the places of a zone's keys, with a slash at its end.
 func FolderOf(origin rr.Name) string {
 	return strings.ReplaceAll(rr.TrimDot(origin.String()), "/", "%2F") + "/"
 }
@@ -231,7 +231,7 @@ func (p Place) String() string {
 // MarshalText writes the place as text.
 func (p Place) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// UnmarshalText reads it.
+// UnmarshalText reads a place from text.
 func (p *Place) UnmarshalText(text []byte) (err error) {
 	*p, err = ParsePlace(string(text))
 	return err

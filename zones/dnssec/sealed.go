@@ -10,7 +10,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// Sealed are the sealed keys of all zones, as they are kept: the values by place. A place that is none of a key is kept
+// Sealed are the sealed keys of all zones, as stored: the values by place. A place that is not that of a key is kept
 // under the zone that its folder names.
 type Sealed struct {
 	zones map[rr.Name]map[string][]byte
@@ -19,15 +19,14 @@ type Sealed struct {
 // NewSealed returns a set without keys.
 func NewSealed() *Sealed { return &Sealed{map[rr.Name]map[string][]byte{}} }
 
-// Put puts a value at a place; nil takes it away. It returns the zone. ok is false where the place is in the folder of
-// no zone.
+// Put stores a value at a place; nil removes it. It returns the zone. ok is false if the place is in no zone's folder.
 func (s *Sealed) Put(place string, value []byte) (origin rr.Name, ok bool) {
 	zone, _, _ := strings.Cut(place, "/")
 	origin, err := rr.ParseName(strings.ReplaceAll(zone, "%2F", "/"))
 	if err != nil || zone == "" {
 		return "", false
 	}
-	all := maps.Clone(s.zones[origin]) // whoever has been given it keeps what it was
+	all := maps.Clone(s.zones[origin]) // whoever has the map keeps it unchanged
 	if all == nil {
 		all = map[string][]byte{}
 	}
@@ -42,13 +41,13 @@ func (s *Sealed) Put(place string, value []byte) (origin rr.Name, ok bool) {
 	return origin, true
 }
 
-// Origins returns the zones of which there are keys, in order.
+// Origins returns the zones that have keys, in order.
 func (s *Sealed) Origins() []rr.Name { return slices.Sorted(maps.Keys(s.zones)) }
 
-// Values returns the values of a zone's keys, by place. They must not be changed.
+// Values returns the values of a zone's keys, by place. The caller must not change them.
 func (s *Sealed) Values(origin rr.Name) map[string][]byte { return s.zones[origin] }
 
-// Mark returns a text that changes when a key of the zone does.
+// Mark returns a text that changes when one of the zone's keys does.
 func (s *Sealed) Mark(origin rr.Name) string {
 	var b strings.Builder
 	for _, place := range slices.Sorted(maps.Keys(s.zones[origin])) {
@@ -57,7 +56,7 @@ func (s *Sealed) Mark(origin rr.Name) string {
 	return b.String()
 }
 
-// Read opens the keys of a zone. The error wraps ErrNoKey if there is none, and tells of each that cannot be opened.
+// Read opens the keys of a zone. The error wraps ErrNoKey if there are none. It names each key that cannot be opened.
 func (s *Sealed) Read(origin rr.Name, secrets *Secrets) (*Keys, error) {
 	var all []TimedKey
 	var wrong []error
@@ -87,7 +86,7 @@ func (s *Sealed) Read(origin rr.Name, secrets *Secrets) (*Keys, error) {
 	return NewKeys(origin, all...)
 }
 
-// Roll opens how far the zone's roll is; nil: there is none.
+// Roll opens how far the zone's roll is. It returns nil if there is no roll.
 func (s *Sealed) Roll(origin rr.Name, secrets *Secrets) (*Roll, error) {
 	value := s.zones[origin][RollOf(origin)]
 	if value == nil {
@@ -97,7 +96,7 @@ func (s *Sealed) Roll(origin rr.Name, secrets *Secrets) (*Roll, error) {
 	return r, err
 }
 
-// Only returns the keys of one zone. Later changes do not concern it.
+// Only returns a copy with the keys of one zone. Later changes do not affect it.
 func (s *Sealed) Only(origin rr.Name) *Sealed {
 	one := NewSealed()
 	if all := s.zones[origin]; all != nil {
@@ -106,5 +105,5 @@ func (s *Sealed) Only(origin rr.Name) *Sealed {
 	return one
 }
 
-// Clone returns a copy that later changes do not concern.
+// Clone returns a copy. Later changes do not affect it.
 func (s *Sealed) Clone() *Sealed { return &Sealed{maps.Clone(s.zones)} }

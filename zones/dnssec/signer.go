@@ -22,36 +22,36 @@ type Signer struct {
 	next atomic.Pointer[Generation] // prepared; nil: not yet
 }
 
-// Generation is the signatures of one epoch. A set has one of each key that signs sets of its type.
+// Generation is the signatures of one epoch. For each set, it has one by each key that signs sets of that type.
 type Generation struct {
 	Epoch Epoch
 	entry []lane // for DNSKEY, CDS and CDNSKEY
-	zone  []lane // for all else
+	zone  []lane // for everything else
 	size  int    // of the RDATA of each RRSIG
 	from  *Received
 	*store
 }
 
-// store has the signatures of an epoch, which signers of one zone share that come one after the other.
+// store has the signatures of an epoch. Successive signers of one zone share it.
 type store struct {
-	fixed pair // of all that the zone has by configuration
-	sets  pair // of sets of several addresses, which policies choose
+	fixed pair // for everything that the zone has by configuration
+	sets  pair // for sets of several addresses, which policies choose
 	extra atomic.Int64
 	made  atomic.Int64 // signatures
-	noted *noted       // nil: nobody else needs them
+	noted *noted       // nil: nobody else needs to know
 }
 
-// lane is one key's part of the signatures of an epoch.
+// lane is the part that one key has in the signatures of an epoch.
 type lane struct {
 	key  *Key
-	head []byte   // of the RDATA of an RRSIG
-	salt Identity // tells the signatures of one key from those of others
+	head []byte   // of the RDATA of its RRSIGs
+	salt Identity // tells the key's signatures from those of other keys
 }
 
-// NewSigner returns a signer that has made no signature yet, for the epoch of that time. nsec3: denial is by NSEC3.
+// NewSigner returns a signer without signatures yet, for the epoch of the time now. nsec3 says that denial is by NSEC3.
 //
-// Where the private parts of the keys are elsewhere, all have the same signer, of the last epoch of which there are
-// signatures.
+// If the private parts of the keys are elsewhere, all callers share one signer. It is for the last epoch for which
+// there are signatures.
 func NewSigner(k *Keys, nsec3 bool, now time.Time) *Signer {
 	if k.hand != nil {
 		return k.hand.shared(k, nsec3, now, func(before *Signer) *Signer { return k.handed(before, nsec3, now) })
@@ -65,7 +65,7 @@ func newSigner(k *Keys, nsec3 bool, now time.Time, e Epoch) *Signer {
 	return s
 }
 
-// handed is NewSigner, or With, for keys whose private parts are elsewhere.
+// handed does what NewSigner and With do, for keys whose private parts are elsewhere.
 func (k *Keys) handed(before *Signer, nsec3 bool, now time.Time) *Signer {
 	if before != nil {
 		return before.with(k, nsec3, now)
@@ -84,8 +84,8 @@ func (k *Keys) handed(before *Signer, nsec3 bool, now time.Time) *Signer {
 	return s
 }
 
-// With returns a signer of the same zone for what its keys do now. It is s itself if they do what they did. The new one
-// has all that is signed already: the signatures of a key that has come are missing.
+// With returns a signer of the same zone for what its keys do now. If they do what they did before, that is s itself. A
+// new signer has everything that is signed already; only signatures by new keys are missing.
 func (s *Signer) With(k *Keys, nsec3 bool, now time.Time) *Signer {
 	if k.hand != nil {
 		return NewSigner(k, nsec3, now)
@@ -107,7 +107,7 @@ func (s *Signer) with(k *Keys, nsec3 bool, now time.Time) *Signer {
 	return n
 }
 
-// generation returns the signatures of an epoch: none, or those of another signer of the zone.
+// generation returns a generation for an epoch. It is empty, or has the signatures of another signer of the zone.
 func (s *Signer) generation(e Epoch, of *Generation) *Generation {
 	g := &Generation{Epoch: e, size: signatureHead + len(s.origin) + SignatureSize}
 	if g.store = new(store); of != nil {
@@ -134,16 +134,16 @@ func (k *Key) lane(e Epoch) lane {
 	}}
 }
 
-// of returns the identity of a lane's signature of a set.
+// of returns the identity of this lane's signature of a set.
 func (l *lane) of(id Identity) Identity { return Identity{id.a ^ l.salt.a, id.b ^ l.salt.b} }
 
-// Keys returns the keys that the signer was made with. The zone may have got others since that do nothing yet.
+// Keys returns the keys that the signer was made with. Since then, the zone may have got others that do nothing yet.
 func (s *Signer) Keys() *Keys { return s.keys }
 
-// Duty returns what the zone's keys do.
+// Duty returns what the zone's keys do while this signer is in use.
 func (s *Signer) Duty() *Duty { return s.duty }
 
-// Does reports whether the signer does what some keys are to do.
+// Does reports whether the signer does what d requires.
 func (s *Signer) Does(d *Duty) bool { return s.duty.same(d) }
 
 // NSEC3 reports whether denial is by NSEC3 records.
@@ -152,15 +152,15 @@ func (s *Signer) NSEC3() bool { return s.nsec3 }
 // Now returns the signatures in use.
 func (s *Signer) Now() *Generation { return s.now.Load() }
 
-// Generations returns the signatures in use and, if they are being prepared, those that come next, else nil. What is
-// new must be signed in both.
+// Generations returns the signatures in use, and those of the next epoch if they are being prepared, else nil. New
+// RRsets must be signed in both.
 func (s *Signer) Generations() (now, next *Generation) { return s.now.Load(), s.next.Load() }
 
-// Prepared returns the signatures that come next, nil if they are not being prepared.
+// Prepared returns the signatures of the next epoch, or nil if they are not being prepared.
 func (s *Signer) Prepared() *Generation { return s.next.Load() }
 
-// Prepare begins the signatures of the epoch of that time, and returns them; nil: those in use are of it. What was
-// prepared for another epoch, by a clock that was wrong, is dropped.
+// Prepare begins the signatures of the epoch of the given time, and returns them. It returns nil if those in use are of
+// that epoch. What was prepared for another epoch, by a clock that was wrong, is dropped.
 func (s *Signer) Prepare(at time.Time) *Generation {
 	e := EpochAt(s.origin, at)
 	if e == s.now.Load().Epoch {
@@ -178,7 +178,7 @@ func (s *Signer) Prepare(at time.Time) *Generation {
 // Unprepare drops what was prepared.
 func (s *Signer) Unprepare() { s.next.Store(nil) }
 
-// Turn puts what was prepared in use.
+// Turn puts what was prepared into use.
 func (s *Signer) Turn() {
 	if next := s.next.Load(); next != nil {
 		s.now.Store(next)
@@ -186,7 +186,7 @@ func (s *Signer) Turn() {
 	}
 }
 
-// lanes returns those that sign sets of a type.
+// lanes returns the lanes that sign sets of a type.
 func (g *Generation) lanes(typ rr.Type) []lane {
 	if typ == rr.TypeDNSKEY || typ == rr.TypeCDS || typ == rr.TypeCDNSKEY {
 		return g.entry
@@ -194,7 +194,7 @@ func (g *Generation) lanes(typ rr.Type) []lane {
 	return g.zone
 }
 
-// Has reports whether all signatures are made of an RRset that the zone has by configuration.
+// Has reports whether all signatures exist of an RRset that the zone has by configuration.
 func (g *Generation) Has(id Identity, typ rr.Type) bool { return g.has(&g.fixed, id, typ) }
 
 // HasChosen is Has for a set of several addresses that a policy has chosen.
@@ -210,7 +210,7 @@ func (g *Generation) has(p *pair, id Identity, typ rr.Type) bool {
 	return true
 }
 
-// Shares reports whether two generations keep their signatures in the same place. The other may be nil.
+// Shares reports whether two generations store their signatures in the same place. o may be nil.
 func (g *Generation) Shares(o *Generation) bool { return o != nil && g.store == o.store }
 
 // Len returns how many signatures there are.
@@ -219,17 +219,17 @@ func (g *Generation) Len() int { return g.fixed.len() + g.sets.len() }
 // Made returns how many signatures this process has made.
 func (g *Generation) Made() int64 { return g.made.Load() }
 
-// Held returns how many signatures there are of what the zone has by configuration, and of sets that policies choose.
+// Held returns how many signatures there are for what the zone has by configuration, and for sets that policies choose.
 func (g *Generation) Held() (fixed, chosen int) { return g.fixed.len(), g.sets.len() }
 
-// Sign makes those signatures that are missing of an RRset that the zone has by configuration.
+// Sign makes the missing signatures of an RRset that the zone has by configuration.
 func (g *Generation) Sign(id Identity, set Set) error { return g.signIn(&g.fixed, id, &set) }
 
 // SignChosen is Sign for a set of several addresses that a policy has chosen.
 func (g *Generation) SignChosen(id Identity, set Set) error { return g.signIn(&g.sets, id, &set) }
 
-// AppendOnce signs a set that is made for one answer and appends the RDATA of each RRSIG, as AppendRRSIGs does. Nothing
-// of it is kept, so it costs a signature of each key every time.
+// AppendOnce signs a set that was made for one answer, and appends the RDATA of each RRSIG, as AppendRRSIGs does. It
+// keeps nothing, so every call costs one signature by each key.
 func (g *Generation) AppendOnce(dst []byte, set *Set) ([]byte, error) {
 	before := len(dst)
 	for i := range g.lanes(set.Type) {
@@ -293,11 +293,12 @@ func (l *lane) input(set *Set) []byte {
 	return appendSet(input, set)
 }
 
-// SignatureLength returns how many octets the RDATA of each RRSIG has.
+// SignatureLength returns the number of octets in the RDATA of each RRSIG.
 func (g *Generation) SignatureLength() int { return g.size }
 
-// AppendRRSIGs appends the RDATA of each RRSIG of an RRset that the zone has by configuration, one after the other, all
-// of SignatureLength. owner is in wire form, a wildcard as such. made: all signatures are; else nothing is appended.
+// AppendRRSIGs appends the RDATA of each RRSIG of an RRset that the zone has by configuration, one after another. Each
+// has SignatureLength octets. owner is in wire form; a wildcard is given as such. made says that all signatures exist;
+// if not, nothing is appended.
 func (g *Generation) AppendRRSIGs(dst []byte, id Identity, owner []byte, typ rr.Type, ttl uint32,
 ) (_ []byte, made bool) {
 	return g.append(&g.fixed, dst, id, owner, typ, ttl)

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// What a key does, in words.
+// The states of a key, in words.
 const (
 	SignsAll   = "signs all"
 	SignsKeys  = "signs keys"              // DNSKEY, CDS and CDNSKEY
-	SignsData  = "signs data"              // all else
+	SignsData  = "signs data"              // everything else
 	SignsEarly = "signs data, unpublished" // its DNSKEY is not in the zone yet
-	StandsBy   = "stands by"               // active, and another one of its algorithm signs
-	Retired    = "retired"                 // it signs no longer, and its DNSKEY stays
-	Published  = "published"               // its DNSKEY is in the zone, and it does not sign yet
+	StandsBy   = "stands by"               // it is active, but another key of its algorithm signs
+	Retired    = "retired"                 // it no longer signs, but its DNSKEY stays
+	Published  = "published"               // its DNSKEY is in the zone, but it does not sign yet
 	Gone       = "gone"
 	ToCome     = "to come"
 )
 
-// KeyStates are all that State returns, in the order of a key's life.
+// KeyStates are all the values that State returns, in the order of a key's life.
 var KeyStates = []string{ToCome, Published, StandsBy, SignsEarly, SignsData, SignsKeys, SignsAll, Retired, Gone}
 
-// State says in a word or two what one of a zone's keys does at a time. d is what all of them do then.
+// State says in a few words what a key of a zone does at a time. d is what all its keys do then.
 func (k *TimedKey) State(d *Duty, at time.Time) string {
 	entry, data, published := slices.Contains(d.Entry, k.Key), slices.Contains(d.Zone, k.Key), k.Times.Published(at)
 	switch {

@@ -6,29 +6,30 @@ import (
 	"sync/atomic"
 )
 
-// table is signatures of one epoch by the identity of their sets. Many may read it, without a lock, while others add to
-// it. Nothing is taken out: a pair puts another table in its place.
+// table is signatures of one epoch by the identity of their sets. Many may read it without a lock while others add to
+// it. Nothing is removed: a pair puts another table in its place.
 type table struct {
 	mu    sync.Mutex // of writers
 	state atomic.Pointer[tableState]
 }
 
-// tableState is a hash table with open addressing. Its slots are filled while it is read: an entry, and the state that
-// has its chunk, are there before its slot is. An entry never changes.
+// tableState is a hash table with open addressing. Its slots are filled while it is being read. An entry, and the state
+// that has its chunk, are stored before its slot is. An entry never changes.
 type tableState struct {
 	slots  []atomic.Uint32 // number of the entry + 1; 0: free. Their number is a power of two.
 	chunks [][]signed      // see place
-	count  int             // of entries
+	count  int             // number of entries
 }
 
-// A query looks for one signature of many, and each step waits for memory: slot, chunk, entry. Chunks are few, so that
-// who they are stays in the cache, and small while a zone is small: 32 entries, 32, 64, 128 and so on up to 4096.
+// A query looks for one signature among many, and each step waits for memory: slot, chunk, entry. There are few chunks,
+// so the list of them stays in the cache. They are small while a zone is small: 32 entries, 32, 64, 128 and so on up to
+// 4096.
 const (
 	chunkFirst = 5
 	chunkLast  = 12
 )
 
-// place says where the n-th entry is.
+// place returns where the n-th entry is.
 func place(n uint32) (chunk, at uint32) {
 	switch {
 	case n < 1<<chunkFirst:
@@ -40,7 +41,7 @@ func place(n uint32) (chunk, at uint32) {
 	return high - (chunkFirst - 1), n &^ (1 << high)
 }
 
-// chunkSize is how many entries a chunk has.
+// chunkSize returns how many entries a chunk has.
 func chunkSize(chunk int) int { return 1 << min(max(chunkFirst-1+chunk, chunkFirst), chunkLast) }
 
 // entry returns the n-th entry.
@@ -54,7 +55,7 @@ type signed struct {
 	signature [SignatureSize]byte
 }
 
-// find returns the signature of a set, nil if it is not made yet.
+// find returns the signature of a set, or nil if it has not been made.
 func (t *table) find(id Identity) *[SignatureSize]byte {
 	s := t.state.Load()
 	if s == nil {
@@ -67,7 +68,7 @@ func (t *table) find(id Identity) *[SignatureSize]byte {
 			return nil
 		}
 		chunk, at := place(n - 1)
-		if int(chunk) >= len(s.chunks) { // it is of a later state, which is there by now
+		if int(chunk) >= len(s.chunks) { // the chunk is of a later state, which is stored by now
 			return t.find(id)
 		}
 		if e := &s.chunks[chunk][at]; e.of == id {
@@ -76,7 +77,7 @@ func (t *table) find(id Identity) *[SignatureSize]byte {
 	}
 }
 
-// add puts a signature in, unless there is one, and returns the one that is there.
+// add adds a signature unless there is one, and returns the one that is there.
 func (t *table) add(id Identity, signature [SignatureSize]byte) *[SignatureSize]byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -90,7 +91,7 @@ func (t *table) add(id Identity, signature [SignatureSize]byte) *[SignatureSize]
 	next := *s
 	if chunk, _ := place(uint32(s.count)); int(chunk) == len(s.chunks) {
 		more := make([]signed, chunkSize(len(s.chunks)))
-		next.chunks = append(s.chunks, more) // who has the state from before does not look there
+		next.chunks = append(s.chunks, more) // whoever has the previous state does not look there
 	}
 	if (s.count+1)*4 > len(s.slots)*3 {
 		next.slots = make([]atomic.Uint32, 2*len(s.slots))
@@ -106,7 +107,7 @@ func (t *table) add(id Identity, signature [SignatureSize]byte) *[SignatureSize]
 	return &e.signature
 }
 
-// slot returns the free slot that an identity goes into.
+// slot returns the free slot for an identity.
 func (s *tableState) slot(id Identity) *atomic.Uint32 {
 	mask := uint64(len(s.slots) - 1)
 	i := id.a & mask

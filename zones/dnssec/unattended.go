@@ -11,38 +11,38 @@ import (
 	"leeward/zones/rr"
 )
 
-// A roll that nobody attends is carried from step to step. A step begins at a moment and says what keys do from then
-// on. The next one begins when all servers do what it says (Held), the parent has the DS that it asks for (Seen), and
-// what resolvers had before is forgotten: the zone's longest TTL later, or the DS's (RFC 7583). What is only begun
-// later has no time in the keys yet, so no step happens by itself.
+// An unattended roll is carried from step to step. A step begins at a moment, and says what keys do from then on. The
+// next one begins when three things hold: all servers do what the step says (Held); the parent has the DS that it asks
+// for (Seen); and what resolvers had before is forgotten, which takes the longest TTL of the zone or of the DS (RFC
+// 7583). Later steps have no times in the keys yet, so no step happens by itself.
 
-// Never is a time of a key that a later step of a roll sets.
+// Never is the value of a key's time that only a later step of a roll will set.
 var Never = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 
-// What is rolled.
+// The kinds of roll.
 const (
 	RollsZSK       = "zsk"
 	RollsEntry     = "ksk" // KSK or CSK
 	RollsAlgorithm = "algorithm"
 )
 
-// Roll is how far a roll is. It is kept beside the zone's keys, and changes together with them.
+// Roll says how far a roll is. It is stored beside the zone's keys, and changes together with them.
 type Roll struct {
 	Kind  string    `json:"kind"`
 	Step  string    `json:"step"`
 	New   []Place   `json:"new"`
 	Old   []Place   `json:"old,omitempty"`
-	Began time.Time `json:"began"`         // the step
-	Held  time.Time `json:"held,omitzero"` // when all servers were seen to do what it says
-	Seen  time.Time `json:"seen,omitzero"` // when all servers of the parent were seen to have the DS as it should be
-	// Passed is when the last step began that all servers do, by the clocks of all.
+	Began time.Time `json:"began"`         // when the step began
+	Held  time.Time `json:"held,omitzero"` // when all servers were first seen to do what the step says
+	Seen  time.Time `json:"seen,omitzero"` // when all servers of the parent were first seen to have the right DS
+	// Passed is when the last step began that all servers do, by all their clocks.
 	Passed time.Time `json:"passed,omitzero"`
 
-	TTL   int `json:"ttl,omitzero"`   // the longest that the zone had in this step, in seconds
-	DSTTL int `json:"dsTTL,omitzero"` // the longest of the parent's DS that was seen, in seconds
+	TTL   int `json:"ttl,omitzero"`   // the longest in the zone during this step, in seconds
+	DSTTL int `json:"dsTTL,omitzero"` // the longest that was seen of the parent's DS, in seconds
 }
 
-// asked is what a step asks of the parent.
+// asked is what a step asks the parent for.
 type asked uint8
 
 const (
@@ -51,16 +51,16 @@ const (
 	oldGone
 )
 
-// step is one of a roll.
+// step is one step of a roll.
 type step struct {
 	name  string
-	fresh func(k *TimedKey, at time.Time) // what it sets of new keys; nil: nothing
-	old   func(k *TimedKey, at time.Time) // and of old ones
+	fresh func(k *TimedKey, at time.Time) // what it sets in new keys; nil: nothing
+	old   func(k *TimedKey, at time.Time) // what it sets in old keys; nil: nothing
 	asked asked
-	rests bool // the next one begins a TTL after all servers do this one
+	rests bool // the next step begins one TTL after all servers do this one
 }
 
-// steps are those of each kind of roll, in order. When the last one holds the roll is over.
+// steps are the steps of each kind of roll, in order. Once the last one holds, the roll is over.
 var steps = map[string][]step{
 	RollsZSK: {
 		{name: "publish", fresh: publish, rests: true},
@@ -88,7 +88,7 @@ func activate(k *TimedKey, at time.Time)   { k.Times.Activate = at }
 func deactivate(k *TimedKey, at time.Time) { k.Times.Inactive = at }
 func remove(k *TimedKey, at time.Time)     { k.Times.Delete = at }
 
-// signFirst has a key sign though its DNSKEY is not there yet.
+// signFirst has a key sign although its DNSKEY is not in the zone yet.
 func signFirst(k *TimedKey, at time.Time) {
 	k.Times.Activate, k.Times.Publish = at, Never
 	if k.Entry() {
@@ -96,7 +96,7 @@ func signFirst(k *TimedKey, at time.Time) {
 	}
 }
 
-// removeFirst has a key sign though its DNSKEY is no longer there.
+// removeFirst has a key sign although its DNSKEY is no longer in the zone.
 func removeFirst(k *TimedKey, at time.Time) { k.Times.Delete, k.Times.Inactive = at, Never }
 
 func ask(k *TimedKey, at time.Time) {
@@ -111,7 +111,7 @@ func unask(k *TimedKey, at time.Time) {
 	}
 }
 
-// at returns the step that the roll is at; -1: there is none of that name.
+// at returns the step that the roll has reached, or -1 if no step has that name.
 func (r *Roll) at() (int, *step) {
 	all := steps[r.Kind]
 	i := slices.IndexFunc(all, func(s step) bool { return s.name == r.Step })
@@ -121,13 +121,13 @@ func (r *Roll) at() (int, *step) {
 	return i, &all[i]
 }
 
-// over is the step of a roll that has ended. It is kept, as what was passed stays so.
+// over is the step of a roll that has ended. The roll is kept, because what has passed stays passed.
 const over = "over"
 
 // Over reports whether the roll has ended, or there is none.
 func (r *Roll) Over() bool { return r == nil || r.Step == over }
 
-// Same reports whether two rolls are the same, and as far. Both may be nil.
+// Same reports whether two rolls are the same and equally far. Both may be nil.
 func (r *Roll) Same(o *Roll) bool {
 	a, _ := json.Marshal(r) // it never fails
 	b, _ := json.Marshal(o)
@@ -157,8 +157,8 @@ func (r *Roll) String() string {
 	return text + ", until what resolvers had before is forgotten"
 }
 
-// Begin begins a roll. a is the algorithm of new keys where that is rolled. changed are the keys that the first step
-// makes or changes.
+// Begin begins a roll. a is the algorithm of the new keys, if that is what is rolled. changed are the keys that the
+// first step makes or changes.
 func (k *Keys) Begin(kind string, a Algorithm, now time.Time) (r *Roll, changed []TimedKey, err error) {
 	now = now.Truncate(time.Second)
 	d := k.At(now)
@@ -194,7 +194,7 @@ func (k *Keys) Begin(kind string, a Algorithm, now time.Time) (r *Roll, changed 
 					return nil, nil, fmt.Errorf("key %d signs all, as BIND's .state file said when it was imported",
 						key.Tag())
 				}
-				continue // it is a KSK from then on
+				continue // from then on it is a KSK
 			}
 			r.Old = append(r.Old, key.Place())
 		}
@@ -253,22 +253,23 @@ func (r *Roll) enter(k *Keys, i int, now time.Time) (changed []TimedKey, err err
 	return changed, nil
 }
 
-// Holds reports whether a server that has these keys does by its clock what the step says.
+// Holds reports whether a server with these keys does, by its clock, what the step says.
 func (r *Roll) Holds(now time.Time) bool { return !now.Before(r.Began) }
 
-// Due reports whether by a server's clock the next step may begin. ttl is the longest of the zone.
+// Due reports whether, by a server's clock, the next step may begin. ttl is the longest TTL of the zone.
 func (r *Roll) Due(now time.Time, ttl time.Duration) bool {
 	from, rest := r.Rest(ttl)
 	return r.rests() && !now.Before(from.Add(rest))
 }
 
-// rests reports whether what the roll waits from is so: all servers do the step, and the parent has what it asks.
+// rests reports whether the wait has begun: all servers do the step, and the parent has what it asks for.
 func (r *Roll) rests() bool {
 	_, s := r.at()
 	return s != nil && !r.Held.IsZero() && (s.asked == nothing || !r.Seen.IsZero())
 }
 
-// Rest returns from when the roll waits, and how long, once all servers do the step and the parent has what it asks.
+// Rest returns from when the roll waits, and for how long, once all servers do the step and the parent has what it asks
+// for.
 func (r *Roll) Rest(ttl time.Duration) (from time.Time, rest time.Duration) {
 	_, s := r.at()
 	if s == nil || !s.rests {
@@ -284,13 +285,13 @@ func (r *Roll) Rest(ttl time.Duration) (from time.Time, rest time.Duration) {
 	return from, rest
 }
 
-// Asks reports whether the step asks something of the parent.
+// Asks reports whether the step asks the parent for something.
 func (r *Roll) Asks() bool {
 	_, s := r.at()
 	return s != nil && s.asked != nothing
 }
 
-// Granted reports whether one server of the parent has the DS records as the step asks, given by their RDATA.
+// Granted reports whether one server of the parent has the DS records that the step asks for. ds has their RDATA.
 func (r *Roll) Granted(k *Keys, ds [][]byte) bool {
 	_, s := r.at()
 	if s == nil {
@@ -318,7 +319,7 @@ func (r *Roll) Granted(k *Keys, ds [][]byte) bool {
 	return true
 }
 
-// Stopped returns the roll as one that is over where it is; nil: there is none.
+// Stopped returns the roll as one that ended at its present step, or nil if there is no roll.
 func (r *Roll) Stopped(now time.Time) *Roll {
 	if r == nil {
 		return nil
@@ -326,9 +327,9 @@ func (r *Roll) Stopped(now time.Time) *Roll {
 	return &Roll{Kind: r.Kind, Step: over, New: r.New, Old: r.Old, Began: now.Truncate(time.Second), Passed: r.Passed}
 }
 
-// Move begins the next step, of which the last is that the roll is over. It returns the keys that change. It is refused
-// where a resolver could then have what does not verify, with what it may have from within a TTL. ds are the DS records
-// of each server of the parent; they matter where the step asks for some.
+// Move begins the next step; the last one is that the roll is over. It returns the keys that change. It refuses if a
+// resolver could then combine what it has with what it may still have from within one TTL, and they do not verify. ds
+// are the DS records of each server of the parent. They matter only if the step asks for some.
 func (r *Roll) Move(k *Keys, now time.Time, ttl time.Duration, ds ...[][]byte) (next *Roll, changed []TimedKey,
 	err error,
 ) {
@@ -355,7 +356,7 @@ func (r *Roll) Move(k *Keys, now time.Time, ttl time.Duration, ds ...[][]byte) (
 	return next, changed, nil
 }
 
-// Again begins the step anew, now: a clock that was ahead has put it into the future.
+// Again begins the same step again, now, because a clock that was ahead had put it into the future.
 func (r *Roll) Again(k *Keys, now time.Time, ttl time.Duration) (next *Roll, changed []TimedKey, err error) {
 	i, _ := r.at()
 	if i < 0 {
@@ -385,8 +386,8 @@ func (r *Roll) to(k *Keys, i int, now time.Time, ttl time.Duration) (*Roll, []Ti
 	return &next, changed, nil
 }
 
-// Stale returns the keys that did their last so long ago that no serial counts it any more, but for those of a roll,
-// which may be nil.
+// Stale returns the keys whose last time passed so long ago that no serial counts it any more. It leaves out those of
+// the roll r, which may be nil.
 func (k *Keys) Stale(r *Roll, now time.Time) (all []*Key) {
 	long := now.Add(-3 * EpochLength)
 	for i := range k.all {
@@ -404,15 +405,15 @@ func (k *Keys) Stale(r *Roll, now time.Time) (all []*Key) {
 	return all
 }
 
-// By reports whether all keys that sign at a time are of an algorithm.
+// By reports whether all keys that sign at a time use the algorithm.
 func (k *Keys) By(a Algorithm, now time.Time) bool {
 	d := k.At(now)
 	other := func(key *Key) bool { return key.algorithm != a }
 	return !slices.ContainsFunc(d.Zone, other) && !slices.ContainsFunc(d.Entry, other)
 }
 
-// Since returns when the youngest key began that signs the zone's data and is no entry point, or the youngest entry
-// point; ok is false where there is none, or it does not say.
+// Since returns when the youngest key began that a roll of this kind replaces: an entry point that signs the keys, or a
+// key that signs the zone's data and is no entry point. ok is false if there is none, or if its times do not say.
 func (k *Keys) Since(kind string, now time.Time) (since time.Time, ok bool) {
 	d := k.At(now)
 	for i := range k.all {
