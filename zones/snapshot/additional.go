@@ -5,13 +5,13 @@ import (
 	"leeward/zones/steer"
 )
 
-// Addresses are the addresses of a name that other records point to, for the additional section: RRsets, which may be
-// empty, or the policy that steers the name.
+// Addresses are the addresses of a name that other records point to, for the additional section. They are RRsets, which
+// may be empty, or the policy that steers the name.
 type Addresses struct {
 	Sets   [2]Set        // A, AAAA; the owner is the name itself
-	Policy *steer.Policy // answers instead of both; nil: none
+	Policy *steer.Policy // answers instead of both sets; nil: no policy steers the name
 
-	Wild   bool // they are a wildcard's
+	Wild   bool // they belong to a wildcard
 	Hidden bool // they are glue: a cut or a DNAME hides them, and they are not signed
 
 	source      []byte // the name that has them

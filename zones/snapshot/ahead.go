@@ -45,7 +45,7 @@ func (h *Ahead) Reach() (first, second unsafe.Pointer) {
 	return unsafe.Pointer(&h.node[0]), unsafe.Pointer(&h.node[min(line, len(h.node)-1)])
 }
 
-// Policy returns the policy that steers the name, nil if there is none.
+// Policy returns the policy that steers the name, or nil if there is none.
 func (h *Ahead) Policy(s *Snapshot) *steer.Policy {
 	if h.node != nil {
 		if n := h.node.policy(); uint(n) < uint(len(s.policies)) {
@@ -55,7 +55,7 @@ func (h *Ahead) Policy(s *Snapshot) *steer.Policy {
 	return nil
 }
 
-// Hash returns the name's hash, 0 if the name is in no zone of ours.
+// Hash returns the name's hash, or 0 if the name is in no zone of ours.
 func (h *Ahead) Hash() uint64 {
 	if h.zone == nil {
 		return 0

@@ -46,24 +46,24 @@ type Builder struct {
 	givenUp  map[zones.Key]int64      // overrides without effect, at this version
 
 	signers  map[string]*dnssec.Signer // by origin, of zones that are signed
-	turns    map[string]time.Time      // by origin: when its keys next have something else to do
-	keys     map[string]keyed          // by origin, as far as somebody has looked for them
-	rekeyed  map[string]bool           // origins for which there is a key, or none, since the last Update
-	kept     map[string]*dnssec.Kept   // by origin: signatures that an earlier process has made
-	epochs   map[string]bool           // origins whose signatures are of another epoch since the last Update
-	unsigned map[string]bool           // origins that were served without signatures when none were asked for
+	turns    map[string]time.Time      // by origin: when its keys next change what they do
+	keys     map[string]keyed          // by origin, for zones whose keys somebody has looked for
+	rekeyed  map[string]bool           // origins whose keys were found, or found missing, since the last Update
+	kept     map[string]*dnssec.Kept   // by origin: signatures that an earlier process made
+	epochs   map[string]bool           // origins that switched to the signatures of another epoch since the last Update
+	unsigned map[string]bool           // origins that were served without signatures while none were required
 
 	edge, stage bool                 // see lack.go
 	keyFiles    bool                 // see KeysAreFiles
-	lacking     map[string]lack      // by origin: what is not signed
-	came        map[string]bool      // origins of which signatures have come since the last Update
-	awaits      map[[2]string]string // by origin and kind: what a zone waits for, for people
+	lacking     map[string]lack      // by origin: what has no signatures
+	came        map[string]bool      // origins for which signatures have come since the last Update
+	awaits      map[[2]string]string // by origin and kind: what a zone waits for, in words for people
 
 	lists map[string]map[string]catalog.Listed // by catalog zone made here: what it lists, by origin
 
-	elsewhere map[string]Transferred                 // by origin, of zones that live on another primary
-	arrived   map[string]bool                        // origins of which something was transferred since the last Update
-	seals     map[string]time.Time                   // by origin: when a signature of its primary expires
+	elsewhere map[string]Transferred                 // by origin, for zones that live on another primary
+	arrived   map[string]bool                        // origins with a transfer since the last Update
+	seals     map[string]time.Time                   // by origin: when the next signature of its primary expires
 	overlaid  map[string]map[rr.Name][]zones.Problem // by origin and name: conflicts with the primary's records
 }
 
@@ -128,10 +128,10 @@ type update struct {
 	policies map[string]bool // to compile
 	zones    map[string]bool // to build from nothing
 	touched  []string        // origins whose serial may have changed, perhaps with duplicates
-	relaid   map[string]bool // zones that live elsewhere, to lay over again
-	again    map[string]bool // zones of which signatures have come that were lacking
+	relaid   map[string]bool // zones that live elsewhere and must be laid over again
+	again    map[string]bool // zones that lacked signatures, some of which have come
 	edits    map[string][]edit
-	listed   map[string][]edit // of catalog zones that are made here
+	listed   map[string][]edit // for catalog zones that are made here
 	left     []string          // hostnames that some pool has lost
 	all      bool              // compile every policy
 	shared   bool              // the policies that use loads have changed
@@ -158,7 +158,7 @@ func (b *Builder) begin(c *catalog.Catalog, d catalog.Delta, g *geo.Table) *upda
 	}
 }
 
-// gather marks what the changed keys call for.
+// gather marks what must be made again because of the changed keys.
 func (u *update) gather(d catalog.Delta) {
 	if d.Full {
 		for _, kind := range zones.Kinds {
@@ -228,7 +228,7 @@ func (u *update) ownZones() {
 	}
 }
 
-// setZone puts z at an index of the zones. If z is nil, the zone there goes.
+// setZone puts z at an index of the zones. If z is nil, it removes the zone that is there.
 func (u *update) setZone(at int, z *zone) {
 	u.ownZones()
 	if old := u.out.zones[at]; old != nil {

@@ -8,26 +8,26 @@ import (
 	"leeward/zones/steer"
 )
 
-// Chosen signs ahead the sets of several addresses that policies of signed zones may answer with now, so that queries
-// find them signed. What has changed last is signed first. One goroutine owns it.
+// Chosen signs, in advance, the sets of several addresses that policies of signed zones may answer with now. So queries
+// find them signed. It signs first what has changed last. One goroutine owns it.
 //
-// It also lets go of signatures that no longer count.
+// It also drops signatures that are no longer needed.
 type Chosen struct {
-	// Rest is called after each set. It may block, to keep all this within its share of the machine.
+	// Rest is called after each set. It may block, to keep this work within its share of the machine.
 	Rest func()
-	// Every has the sets signed that can be in any state of health, for servers that cannot sign by themselves.
+	// Every says to sign the sets for every state of health, for servers that cannot sign by themselves.
 	Every bool
 
 	snapshot *Snapshot
 	view     *steer.View
-	due      []int32 // numbers of policies; the last is next
-	is       []bool  // by number: it is due
-	signed   int     // zones that are signed
+	due      []int32 // numbers of policies; the last one is next
+	is       []bool  // by number: the policy is due
+	signed   int     // number of zones that are signed
 	sweeps   map[*dnssec.Generation]dnssec.Sweep
 	data     [][]byte
 }
 
-// See takes note of what is served now.
+// See notes what is served now.
 func (c *Chosen) See(s *Snapshot, v *steer.View) {
 	before, was := c.snapshot, c.view
 	c.snapshot, c.view = s, v
@@ -57,7 +57,7 @@ func (c *Chosen) put(number int32) {
 	}
 }
 
-// Again has everything looked at again: signatures of another epoch are being made.
+// Again has everything looked at again, because signatures of another epoch are being made.
 func (c *Chosen) Again() {
 	for i := range c.is {
 		if c.snapshot.policies != nil && i < len(c.snapshot.policies) && c.snapshot.policies[i] != nil {
@@ -66,7 +66,7 @@ func (c *Chosen) Again() {
 	}
 }
 
-// Next signs what the next policy may answer with. more: there are others.
+// Next signs what the next policy may answer with. more says that other policies are due.
 func (c *Chosen) Next() (more bool, err error) {
 	if len(c.due) == 0 {
 		err = c.idle()
@@ -82,7 +82,7 @@ func (c *Chosen) Next() (more bool, err error) {
 	return true, err
 }
 
-// idle ends sweeps whose sets have all been kept, and begins those that are due.
+// idle ends sweeps for which everything has been kept, and begins those that are due.
 func (c *Chosen) idle() error {
 	for g, s := range c.sweeps {
 		g.SweptChosen(s)
@@ -109,7 +109,7 @@ func (c *Chosen) idle() error {
 
 // sign signs the sets of one policy.
 func (c *Chosen) sign(p *steer.Policy, number int32) (err error) {
-	owner, _ := rr.ParseName(p.Name) // it was parsed when the policy was compiled
+	owner, _ := rr.ParseName(p.Name) // the name was parsed when the policy was compiled
 	name := []byte(owner)
 	if len(name) == 0 {
 		return nil

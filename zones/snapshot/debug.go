@@ -18,9 +18,9 @@ const DebugLabel = "\x08" + zones.DebugLabel
 // Debugged reports whether some zone has a debug name.
 func (s *Snapshot) Debugged() bool { return s.debugged }
 
-// Debug reports whether a name is the debug name of a zone, or below it, and may be asked by somebody from that
-// address with that key; "" is none. The name is in wire form and lower case, and labels is where its labels begin. at
-// is where the debug name begins in it. a is then of the zone: its Zone, HashOf, Negative and Signer are right.
+// Debug reports whether a name is the debug name of a zone, or below it, and whether a client with this address and
+// this key may ask for it; key "" means none. name is in wire form and lower case; labels says where its labels begin.
+// at is where the debug name begins in it. a is then set for the zone: its Zone, HashOf, Negative and Signer are right.
 func (s *Snapshot) Debug(name []byte, labels []uint8, from netip.Addr, key string, a *Answer) (at int, may bool) {
 	if !hasLabel(name, labels) {
 		return 0, false
@@ -39,7 +39,7 @@ func (s *Snapshot) Debug(name []byte, labels []uint8, from netip.Addr, key strin
 	return 0, false
 }
 
-// hasLabel reports whether one of the name's labels is that of debug names, which hardly any name has.
+// hasLabel reports whether the name has the label of debug names. Hardly any name has.
 func hasLabel(name []byte, labels []uint8) bool {
 	if bytes.IndexByte(name, zones.DebugLabel[0]) < 0 {
 		return false
@@ -47,19 +47,19 @@ func hasLabel(name []byte, labels []uint8) bool {
 	return slices.ContainsFunc(labels, func(at uint8) bool { return isDebug(name, at) })
 }
 
-// isDebug reports whether the label there is that of debug names.
+// isDebug reports whether the label at this offset is that of debug names.
 func isDebug(name []byte, at uint8) bool {
 	return int(name[at]) == len(zones.DebugLabel) && string(name[int(at)+1:int(at)+len(DebugLabel)]) == zones.DebugLabel
 }
 
-// Located is where a client is found to be.
+// Located says where a client is found to be.
 type Located struct {
 	geo.Location
-	ASN uint32 // 0: it is not known
+	ASN uint32 // 0: not known
 }
 
-// Locate says where a client is. As in a policy, a private address that no database knows is where its resolver is;
-// the resolver may be invalid.
+// Locate says where a client is. As in a policy, a private address that no database knows is taken to be where its
+// resolver is. resolver may be invalid.
 func (s *Snapshot) Locate(client, resolver netip.Addr) (l Located) {
 	if s.table == nil {
 		return l
@@ -76,9 +76,10 @@ func (s *Snapshot) Locate(client, resolver netip.Addr) (l Located) {
 	return l
 }
 
-// Only is the record that proves that a name of the zone has one type and, where it is signed by itself, its
-// signature, and no name between it and the next that there could be. It says nothing of any other name, whatever the
-// zone's chain says of this one (RFC 4470). The name is in wire form and lower case; the answer's zone must be signed.
+// Only returns the record that proves that a name of the zone has no type but one (and RRSIG, if that is signed by
+// itself), and that there is no name between it and the next possible one. It says nothing about any other name,
+// whatever the zone's chain says about this one (RFC 4470). name is in wire form and lower case; the answer's zone must
+// be signed.
 func (a *Answer) Only(name []byte, typ rr.Type) Proof {
 	z := a.in
 	p := Proof{Type: z.signing.proof()}
@@ -95,7 +96,7 @@ func (a *Answer) Only(name []byte, typ rr.Type) Proof {
 	} else {
 		p.Owner = name
 		next := append([]byte{1, 0}, name...)
-		if len(next) > rr.MaxName { // nothing can be below it: the zone's apex ends the chain as well
+		if len(next) > rr.MaxName { // nothing can be below it: the next name is the apex, where the chain ends too
 			next = []byte(z.origin)
 		}
 		p.Data = dnssec.AppendTypes(next, []rr.Type{typ, rr.TypeRRSIG, rr.TypeNSEC})
@@ -104,7 +105,7 @@ func (a *Answer) Only(name []byte, typ rr.Type) Proof {
 	return p
 }
 
-// RuleWords returns the condition of the policy's rule in words, and what to call it where none holds.
+// RuleWords returns the condition of a policy's rule in words, or what to say if no rule matches.
 func RuleWords(p *steer.Policy, rule int) string {
 	if rules := p.Source().Rules; rule >= 0 && rule < len(rules) {
 		return steer.WhenWords(rules[rule].When)

@@ -5,17 +5,17 @@ import (
 	"leeward/zones/rr"
 )
 
-// Proof is a record that proves what does not exist, an NSEC or an NSEC3.
+// Proof is a record that proves that something does not exist: an NSEC or an NSEC3.
 type Proof struct {
 	Owner []byte // in wire form and lower case
-	Below int    // octets of Owner before the zone's apex
+	Below int    // number of octets of Owner before the zone's apex
 	Type  rr.Type
-	TTL   uint32 // seconds, to serve
-	Whole uint32 // seconds; the original TTL, which is signed
+	TTL   uint32 // seconds, as served
+	Whole uint32 // seconds; the original TTL, as signed
 	Data  []byte // RDATA
 }
 
-// Denial is the records that prove one negative answer. The caller owns it and may reuse it; it grows to what it needs.
+// Denial is the records that prove one negative answer. The caller owns it and may reuse it. It grows to what it needs.
 type Denial struct {
 	Proofs []Proof
 
@@ -24,7 +24,8 @@ type Denial struct {
 	name  []byte
 }
 
-// Signer returns the signer of the zone that answers, nil if the zone is not signed. The outcome must not be Refused.
+// Signer returns the signer of the zone that answers, or nil if the zone is not signed here. The outcome must not be
+// Refused.
 func (a *Answer) Signer() *dnssec.Signer {
 	if a.in == nil || a.in.signing == nil {
 		return nil
@@ -32,11 +33,11 @@ func (a *Answer) Signer() *dnssec.Signer {
 	return a.in.signing.signer
 }
 
-// Source returns the name that has what answers, in wire form and lower case: the name that was looked up, or a
+// Source returns the name that holds what answers, in wire form and lower case: the name that was looked up, or a
 // wildcard. It is set for the outcomes Positive, Steered, Alias and NoData.
 func (a *Answer) Source() []byte { return a.source }
 
-// SOATTL returns the original TTL of the SOA, which is the one that is signed, of a zone that is signed here; else 0.
+// SOATTL returns the original TTL of the SOA, as signed, if the zone is signed here; otherwise 0.
 func (a *Answer) SOATTL() uint32 {
 	if a.in.signing == nil {
 		return 0
@@ -44,19 +45,19 @@ func (a *Answer) SOATTL() uint32 {
 	return a.in.signing.soaTTL
 }
 
-// Wild is a look-up that a wildcard has answered, as far as its proof needs it.
+// Wild is a look-up that a wildcard answered, reduced to what its proof needs.
 type Wild struct {
 	in             *zone
 	zone, encloser int
 }
 
-// Wild returns it for the look-up.
+// Wild returns the Wild of the look-up.
 func (a *Answer) Wild() Wild { return Wild{a.in, a.Zone, a.Encloser} }
 
-// Again makes the answer that of an earlier look-up, as far as its proof needs it.
+// Again sets the answer to that of an earlier look-up, as far as its proof needs it.
 func (a *Answer) Again(w Wild) { a.in, a.Zone, a.Encloser = w.in, w.zone, w.encloser }
 
-// Types appends the types that the policy that answers may have at its name, by configuration.
+// Types appends the types that, by configuration, the policy that answers may have at its name.
 func (a *Answer) Types(s *Snapshot, dst []rr.Type) []rr.Type {
 	if a.Policy == nil {
 		return dst
@@ -64,10 +65,10 @@ func (a *Answer) Types(s *Snapshot, dst []rr.Type) []rr.Type {
 	return a.Policy.Types(s.program, a.Alone, dst)
 }
 
-// begin prepares for a look-up's proofs.
+// begin prepares for the proofs of a look-up.
 func (d *Denial) begin() { d.Proofs = d.Proofs[:0] }
 
-// add adds the record that is at a name, or else the one that covers it, unless it is there already.
+// add adds the record at a name or, if there is none, the one that covers the name. It adds no record twice.
 func (d *Denial) add(z *zone, s *Snapshot, name []byte, omit []rr.Type) {
 	g := z.signing
 	if g.chain.Len() == 0 || len(d.Proofs) == len(d.links) {
@@ -76,7 +77,7 @@ func (d *Denial) add(z *zone, s *Snapshot, name []byte, omit []rr.Type) {
 	d.key = z.key(d.key[:0], name)
 	at, next, exact := g.chain.Find(d.key)
 	if !exact {
-		omit = nil // it says nothing of the name's own types
+		omit = nil // the record says nothing about types of the name itself
 	}
 	l := &d.links[len(d.Proofs)]
 	l.fill(z, s, at, next, omit)
@@ -84,7 +85,7 @@ func (d *Denial) add(z *zone, s *Snapshot, name []byte, omit []rr.Type) {
 		if string(d.Proofs[i].Owner) != string(l.owner) {
 			continue
 		}
-		if len(omit) > 0 { // without these it proves the same of other names
+		if len(omit) > 0 { // without omit it proves the same for other names
 			d.links[i].fill(z, s, at, next, omit)
 			d.Proofs[i].Data = d.links[i].data
 		}
@@ -96,8 +97,9 @@ func (d *Denial) add(z *zone, s *Snapshot, name []byte, omit []rr.Type) {
 	d.Proofs = append(d.Proofs, p)
 }
 
-// NoData proves that the name that was looked up has no records of a type, or of none that a policy leaves out for now:
-// omit. The name must be in lower case. short: seconds; the answer is good for so long at most; 0: for as long as any.
+// NoData proves that the name that was looked up has no records of a type. omit are types that a policy leaves out for
+// now. The name must be in lower case. short is for how many seconds the answer is valid at most; 0: as long as any
+// other.
 func (s *Snapshot) NoData(a *Answer, name []byte, omit []rr.Type, short uint32, d *Denial) {
 	d.begin()
 	z := a.in
@@ -106,7 +108,7 @@ func (s *Snapshot) NoData(a *Answer, name []byte, omit []rr.Type, short uint32, 
 		return
 	}
 	source := a.source
-	if a.Encloser > 0 { // of a wildcard: there is nothing closer, either
+	if a.Encloser > 0 { // a wildcard answers: also prove that there is nothing closer
 		s.expanded(a, name, d)
 		if z.signing.signer.NSEC3() {
 			d.add(z, s, name[a.Encloser:], nil)
@@ -120,8 +122,8 @@ func (s *Snapshot) NoData(a *Answer, name []byte, omit []rr.Type, short uint32, 
 	}
 }
 
-// Expanded proves that what a wildcard has answered is not there by its own name (RFC 4035 section 3.1.3.3, RFC 5155
-// section 7.2.6).
+// Expanded proves that the name that a wildcard answered for does not exist by itself (RFC 4035 section 3.1.3.3, RFC
+// 5155 section 7.2.6).
 func (s *Snapshot) Expanded(a *Answer, name []byte, d *Denial) {
 	d.begin()
 	if a.in.sealed != nil {
@@ -139,7 +141,7 @@ func (s *Snapshot) expanded(a *Answer, name []byte, d *Denial) {
 	d.add(a.in, s, name[closer(name, a.Encloser):], nil)
 }
 
-// closer returns where the name begins that has one label more than the one that begins at encloser.
+// closer returns where the name begins that has one label more than the one beginning at encloser.
 func closer(name []byte, encloser int) (at int) {
 	for next := int(name[0]) + 1; next < encloser; next += int(name[next]) + 1 {
 		at = next
@@ -147,8 +149,8 @@ func closer(name []byte, encloser int) (at int) {
 	return at
 }
 
-// NameError proves that the name that was looked up does not exist, nor a wildcard for it (RFC 4035 section 3.1.3.2,
-// RFC 5155 section 7.2.2). The name must be in lower case.
+// NameError proves that neither the name that was looked up nor a wildcard for it exists (RFC 4035 section 3.1.3.2, RFC
+// 5155 section 7.2.2). The name must be in lower case.
 func (s *Snapshot) NameError(a *Answer, name []byte, d *Denial) {
 	d.begin()
 	z := a.in
@@ -172,8 +174,8 @@ func (s *Snapshot) NameError(a *Answer, name []byte, d *Denial) {
 	d.add(z, s, d.name, nil)
 }
 
-// Delegation returns the DS records of the cut at that offset of the name that was looked up. If there are none, d
-// proves it (RFC 4035 section 3.1.4).
+// Delegation returns the DS records of the cut at an offset of the name that was looked up. If there are none, d proves
+// that (RFC 4035 section 3.1.4).
 func (s *Snapshot) Delegation(a *Answer, name []byte, cut int, d *Denial) (ds Set) {
 	d.begin()
 	n := a.in.tree.find(name[cut:])
@@ -191,8 +193,8 @@ func (s *Snapshot) Delegation(a *Answer, name []byte, cut int, d *Denial) (ds Se
 	return Set{}
 }
 
-// Link returns the NSEC record at the name that was looked up, for who asks for it by its type. It is not there at an
-// empty non-terminal, and nowhere in a zone with NSEC3.
+// Link returns the NSEC record at the name that was looked up, for queries for that type. ok is false at an empty
+// non-terminal, and everywhere in a zone with NSEC3.
 func (s *Snapshot) Link(a *Answer, d *Denial) (p Proof, ok bool) {
 	d.begin()
 	if g := a.in.sealed; g != nil {

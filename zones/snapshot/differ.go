@@ -6,8 +6,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// diffSigned does Diff for zones that are signed here. A signature that an older version was handed on with and that
-// was let go since is made again: the same keys make the same.
+// diffSigned does what Diff does, for zones that are signed here. If a signature with which an older version was handed
+// on has been dropped since, it is made again: the same keys make the same signature.
 func (z *Zone) diffSigned(old *Zone, f func(added bool, name []byte, record []byte) bool) error {
 	was, is := &hand{Zone: old}, &hand{Zone: z}
 	more := true
@@ -42,7 +42,7 @@ func (z *Zone) diffSigned(old *Zone, f func(added bool, name []byte, record []by
 	return is.err
 }
 
-// handedRecord is a record with its owner. That of an NSEC3 is another than the name that has it.
+// handedRecord is a record with its owner. The owner of an NSEC3 is not the name that it stands for.
 type handedRecord struct{ owner, wire []byte }
 
 func (r handedRecord) among(all []handedRecord) bool {
@@ -54,9 +54,9 @@ func (r handedRecord) among(all []handedRecord) bool {
 	return false
 }
 
-// touched returns the names that may be handed on otherwise than in an older version: those that have changed, and
-// those before them in the chain. few is false where that may be any name: if signatures are others or denial has
-// another TTL, and if a cut or a DNAME has come or gone above other names.
+// touched returns the names that may be handed on differently from an older version: those that have changed, and those
+// before them in the chain. few is false if that may be any name: signatures differ, denial has another TTL, or a cut
+// or a DNAME above other names has come or gone.
 func (h *hand) touched(old *hand) (names map[rr.Name]bool, few bool) {
 	g, was := h.zone.signing, old.zone.signing
 	if h.generation != old.generation || g.signer != was.signer || g.ttl != was.ttl {
@@ -68,7 +68,7 @@ func (h *hand) touched(old *hand) (names map[rr.Name]bool, few bool) {
 	for name := range changed {
 		a, b := old.zone.tree.find([]byte(name)), h.zone.tree.find([]byte(name))
 		if a != nil && b != nil && a.policy() < 0 && b.policy() < 0 && alike(a, b) && g.keepsAlike(was, name) {
-			continue // it has a shard with one that has changed
+			continue // its shard has one that changed
 		}
 		if denied := h.zone.deniedBy(name); denied != "" && !g.keepsAlike(was, name) {
 			names[denied] = true
@@ -78,13 +78,15 @@ func (h *hand) touched(old *hand) (names map[rr.Name]bool, few bool) {
 			return nil, false
 		}
 		names[name] = true
-		// What came or went beside each other has the same name before it, which stays: that of one of them is it.
+		// Names that came or went next to each other share the name before them, which stays. It is found from one of
+		// them.
 		names[rr.Name(h.zone.named(nil, h.step(h.zone.key(nil, []byte(name)), false)))] = true
 	}
 	return names, true
 }
 
-// step returns the key after one in the chain of what is handed on, or the one before: itself if there is no other.
+// step returns the key after or before another one, in the chain of what is handed on. It is the key itself if there is
+// no other.
 func (h *hand) step(key []byte, forward bool) []byte {
 	c := h.zone.signing.chain
 	for at := key; ; {
@@ -100,8 +102,8 @@ func (h *hand) step(key []byte, forward bool) []byte {
 	}
 }
 
-// at returns all that is handed on because of a name: its records, the record of denial that says what it has, and the
-// signatures of these.
+// at returns everything that is handed on because of a name: its records, the record of denial that says what it has,
+// and the signatures of all these.
 func (h *hand) at(name []byte) (all []handedRecord) {
 	if h.err != nil {
 		return nil

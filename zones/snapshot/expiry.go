@@ -6,8 +6,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// Sealed calls f with each zone that has its primary's signatures, or some of them, until f returns false: when the
-// next of these expires (the zero time: never), and how many RRsets have signatures that have expired.
+// Sealed calls f, until it returns false, with each zone that has signatures of its primary. next is when the next of
+// these expires, or the zero time if none ever does. expired is how many RRsets have signatures that have expired.
 func (s *Snapshot) Sealed(f func(origin rr.Name, next time.Time, expired int) bool) {
 	for _, z := range s.zones {
 		theirs := z.sealed

@@ -8,15 +8,15 @@ import (
 	"leeward/zones/rr"
 )
 
-// A signed zone as transfers see it: what an unsigned one has, with the signatures of one epoch, and a chain of denial
-// whose records say what is handed on. A bitmap may say less than the one that is answered here: a steered name is
-// handed on with the addresses of one pool, and here it may have those of any.
+// This file has a signed zone as transfers see it: what an unsigned one has, with the signatures of one epoch, and a
+// chain of denial whose records list what is handed on. A bitmap may list less than the one that is answered here. A
+// steered name is handed on with the addresses of one pool, while here it may have those of any.
 
 // Signed reports whether the zone is signed here.
 func (z *Zone) Signed() bool { return z.zone.signing != nil }
 
-// MadeBySigning returns the RDATA of the records of a type that signing makes at the apex; nil: there are none, or the
-// zone is not signed here.
+// MadeBySigning returns the RDATA of the records of a type that signing adds at the apex. It returns nil if there are
+// none, or if the zone is not signed here.
 func (z *Zone) MadeBySigning(typ rr.Type) (all [][]byte) {
 	if !z.Signed() || !typ.MadeBySigning() {
 		return nil
@@ -29,7 +29,7 @@ func (z *Zone) MadeBySigning(typ rr.Type) (all [][]byte) {
 	return all
 }
 
-// hand writes a signed zone's RRsets with their signatures.
+// hand writes the RRsets of a signed zone with their signatures.
 type hand struct {
 	*Zone
 	f    func(name []byte, typ rr.Type, count int, wire []byte) bool
@@ -41,7 +41,7 @@ type hand struct {
 	rest []byte // RDATA of RRSIGs
 }
 
-// eachSigned does Each for a zone that is signed.
+// eachSigned does what Each does, for a signed zone.
 func (z *Zone) eachSigned(f func(name []byte, typ rr.Type, count int, wire []byte) bool) error {
 	h := &hand{Zone: z, f: f, more: true}
 	z.zone.tree.each(func(n node) {
@@ -55,8 +55,8 @@ func (z *Zone) eachSigned(f func(name []byte, typ rr.Type, count int, wire []byt
 
 func (h *hand) goesOn() bool { return h.more && h.err == nil }
 
-// node writes what a name has, but for denial. What is at or below a cut is not ours to sign, but for a DS. What a
-// DNAME hides is left out: nobody is ever answered it, and Knot takes no zone that has it.
+// node writes what a name has, except denial. What is at or below a cut is not ours to sign, except DS. What a DNAME
+// hides is left out: it is never in an answer, and Knot refuses a zone that has it.
 func (h *hand) node(n node) {
 	name := n.name()
 	hidden, cut := h.zone.hidden(name, n), n.cut()
@@ -72,7 +72,7 @@ func (h *hand) node(n node) {
 	})
 }
 
-// sign writes the signatures of an RRset. chosen: a policy has it.
+// sign writes the signatures of an RRset. chosen says that it comes from a policy.
 func (h *hand) sign(name []byte, typ rr.Type, count int, wire []byte, chosen bool) {
 	if seals := h.zone.signing.sealsOf(name, typ, wire); seals != nil {
 		h.more = h.f(name, rr.TypeRRSIG, countOf(seals), seals)
@@ -94,7 +94,7 @@ func (h *hand) sign(name []byte, typ rr.Type, count int, wire []byte, chosen boo
 		sign, add = h.generation.SignChosen, h.generation.AppendChosen
 	}
 	made := false
-	for !made && h.err == nil { // again only where it was let go in the same moment
+	for !made && h.err == nil { // again only if it was dropped at the same moment
 		if h.rest, made = add(h.rest[:0], id, name, typ, ttl); !made {
 			h.err = sign(id, set)
 		}
@@ -110,13 +110,13 @@ func (h *hand) sign(name []byte, typ rr.Type, count int, wire []byte, chosen boo
 	h.more = h.f(name, rr.TypeRRSIG, len(h.rest)/size, h.wire)
 }
 
-// chain writes the records of denial, from the first to the last. A name that has nothing to be handed on, as a policy
+// chain writes the records of denial, from first to last. A name without anything to hand on, such as one with a policy
 // of hostnames, has no NSEC record (RFC 4035 section 2.3).
 func (h *hand) chain() {
 	z, g := h.zone, h.zone.signing
 	nsec3 := g.signer.NSEC3()
 	var first, last []byte // keys of the chain
-	var types []rr.Type    // of the last
+	var types []rr.Type    // of the last name
 	var name []byte
 	g.chain.Each(func(key []byte) {
 		if !h.goesOn() {
@@ -136,7 +136,8 @@ func (h *hand) chain() {
 	h.link(last, first, types)
 }
 
-// link writes the record at a key of the chain that leads to the next, with its signatures. No key: there is none.
+// link writes the record at one key of the chain that leads to the next, with its signatures. It writes nothing if at
+// is empty.
 func (h *hand) link(at, next []byte, types []rr.Type) {
 	if at == nil || !h.goesOn() {
 		return
@@ -152,7 +153,7 @@ func (h *hand) link(at, next []byte, types []rr.Type) {
 	}
 }
 
-// types returns the types that the bitmap of a node has.
+// types returns the types in the bitmap of a node.
 func (h *hand) types(n node) (types []rr.Type) {
 	if n == nil {
 		return nil
@@ -180,12 +181,12 @@ func (h *hand) types(n node) (types []rr.Type) {
 // serialEpoch is the number of the epoch from which the serials of signed zones count: 1 January 2026.
 const serialEpoch = 20454
 
-// turnsADay is how many times a day the keys of a zone may do something new, such that its serial tells.
+// turnsADay is how many times a day the keys of a zone may change what they do with an effect on its serial.
 const turnsADay = 8
 
-// turned returns what signing adds to the serial of a zone that secondaries have: it rises with each epoch, as the
-// signatures do, and in between when a key begins or ends something. It is the same on all servers that have the same
-// keys.
+// turned returns what signing adds to the serial of a zone that has secondaries. It rises with each epoch, because the
+// signatures change, and in between when a key begins or ends something. It is the same on all servers that have the
+// same keys.
 func (u *update) turned(z *zones.Zone) uint32 {
 	signer := u.signers[z.Origin]
 	if signer == nil || z.Transfer == nil || len(z.Transfer.Allow)+len(z.Transfer.Notify) == 0 {

@@ -13,13 +13,13 @@ import (
 	"leeward/zones/rr"
 )
 
-// A zone over which something is laid may keep what its primary has signed (dnssec.keep). One rule says which
-// signatures hold: an RRset that is to the octet as the primary has it has the primary's, and all else is signed here.
-// That goes for denial too. The chain is made here, of what is answered here; where nothing was laid over a name or the
-// next one, its record comes out as the primary has it.
+// A zone with something laid over it may keep what its primary has signed (dnssec.keep). One rule says which signatures
+// hold: an RRset that equals the primary's octet by octet has the primary's signatures, and everything else is signed
+// here. That applies to denial too. The chain is made here, from what is answered here. Where nothing is laid over a
+// name or the next one, its record comes out the same as the primary's.
 //
-// Whoever validates has one DNSKEY set, the primary's, so our key must be in it. Each RRset needs a signature by each
-// algorithm in it (RFC 4035 section 2.2), so we must have a key of each.
+// A validator has one DNSKEY set, that of the primary, so our key must be in it. Each RRset needs a signature by each
+// algorithm in that set (RFC 4035 section 2.2), so we must have a key of each.
 
 // keys returns the RDATA of the DNSKEY records that the primary publishes.
 func (v *Version) keys() (all [][]byte) {
@@ -31,7 +31,7 @@ func (v *Version) keys() (all [][]byte) {
 	return all
 }
 
-// made returns a set that the primary's signing has made, or needs, but for signatures; nil: there is none.
+// made returns a set that the primary's signing adds or needs, except signatures, or nil if there is none.
 func (v *Version) made(name rr.Name, typ rr.Type) []byte {
 	n := v.proofs.find([]byte(name))
 	if n == nil {
@@ -41,7 +41,7 @@ func (v *Version) made(name rr.Name, typ rr.Type) []byte {
 	return wire
 }
 
-// unkept says why a zone cannot keep its primary's signatures where something is laid over it; "": it can.
+// unkept says why a zone cannot keep its primary's signatures while something is laid over it. It returns "" if it can.
 func (o *overlay) unkept(published [][]byte) string {
 	const as = "what is laid over the zone is left out, and it is answered as the primary has signed it, as "
 	k := o.keysOf(o.zone)
@@ -77,8 +77,8 @@ func (o *overlay) unkept(published [][]byte) string {
 	return ""
 }
 
-// follows reports whether a zone that keeps what its primary has signed can be made of an earlier one; each is nil
-// where it keeps nothing.
+// follows reports whether a zone that keeps what its primary has signed can be made from an earlier one. Each is nil if
+// it keeps nothing.
 func (g *sealed) follows(old *sealed) bool {
 	if g == nil || old == nil {
 		return g == old
@@ -86,11 +86,11 @@ func (g *sealed) follows(old *sealed) bool {
 	return g.hashing.same(old.hashing) && g.version.proofs.differs(old.version.proofs, map[rr.Name]bool{})
 }
 
-// hashes reports whether the primary's NSEC3 records are hashed as ours are.
+// hashes reports whether the primary's NSEC3 records are hashed like ours.
 func (g *sealed) hashes() bool { return g.hashing.same(&hashing{}) }
 
-// keySets returns the edits that give the zone what the primary's signing has made, but for denial and signatures. base
-// is the tree that is edited: that of the zone before, or the primary's.
+// keySets returns the edits that give the zone what the primary's signing adds, except denial and signatures. base is
+// the tree that is edited: that of the zone before, or the primary's.
 func (o *overlay) keySets(g *sealed, base *tree, before *zone) (edits []edit) {
 	names := map[rr.Name]bool{}
 	if before != nil && base == before.tree {
@@ -146,7 +146,7 @@ func (o *overlay) keepHealth(g *sealed, before *zone) {
 	o.tell(g)
 }
 
-// seals returns the primary's RRSIGs of an RRset, where they hold; nil: it is signed here.
+// seals returns the primary's RRSIGs of an RRset if they hold, or nil if it is signed here.
 func (g *signing) seals(owner []byte, typ rr.Type) []byte {
 	if g.kept == nil {
 		return nil
@@ -154,7 +154,7 @@ func (g *signing) seals(owner []byte, typ rr.Type) []byte {
 	return sealsIn(g.kept, owner, typ)
 }
 
-// sealsOf is seals for a set as it is handed on, which at a record of denial can be another than the one that is
+// sealsOf is seals for a set as it is handed on. At a record of denial, that set may differ from the one that is
 // answered.
 func (g *signing) sealsOf(owner []byte, typ rr.Type, wire []byte) []byte {
 	seals := g.seals(owner, typ)
@@ -164,7 +164,7 @@ func (g *signing) sealsOf(owner []byte, typ rr.Type, wire []byte) []byte {
 	return seals
 }
 
-// countOf returns how many records there are in the wire form of a set.
+// countOf returns the number of records in the wire form of a set.
 func countOf(wire []byte) (count int) {
 	for ; len(wire) > 0; count++ {
 		wire = wire[recordHead+len(dataOf(wire)):]
@@ -172,7 +172,7 @@ func countOf(wire []byte) (count int) {
 	return count
 }
 
-// deniedBy returns the name whose record of denial is at an owner; "": there is none.
+// deniedBy returns the name whose record of denial has this owner, or "" if there is none.
 func (z *zone) deniedBy(owner rr.Name) rr.Name {
 	var key []byte
 	if z.signing.signer.NSEC3() {
@@ -180,7 +180,7 @@ func (z *zone) deniedBy(owner rr.Name) rr.Name {
 		if !ok || owner[1+int(owner[0]):] != z.origin {
 			return ""
 		}
-		last := append(hash[:], bytes.Repeat([]byte{255}, 4)...) // the name is behind the hash
+		last := append(hash[:], bytes.Repeat([]byte{255}, 4)...) // in a key, the name follows the hash
 		at, _, _ := z.signing.chain.Find(last)
 		if !bytes.HasPrefix(at, hash[:]) {
 			return ""
@@ -195,7 +195,7 @@ func (z *zone) deniedBy(owner rr.Name) rr.Name {
 	return rr.Name(z.named(nil, key))
 }
 
-// holds reports whether an RRset is as the primary has it.
+// holds reports whether an RRset equals the primary's.
 func (z *zone) holds(s *Snapshot, owner rr.Name, typ rr.Type) bool {
 	v := z.signing.theirs.version
 	if denies(typ) {
@@ -203,7 +203,7 @@ func (z *zone) holds(s *Snapshot, owner rr.Name, typ rr.Type) bool {
 		if name == "" || wire == nil || typ != z.signing.proof() || binary.BigEndian.Uint32(wire[6:]) != z.signing.ttl {
 			return false
 		}
-		if n := z.tree.find([]byte(name)); n != nil && n.policy() >= 0 { // to some clients it says something else
+		if n := z.tree.find([]byte(name)); n != nil && n.policy() >= 0 { // to some clients it answers something else
 			return false
 		}
 		at, next, _ := z.signing.chain.Find(z.key(nil, []byte(name)))
@@ -247,14 +247,15 @@ func (z *zone) keepAll(s *Snapshot) {
 	}
 }
 
-// keepSince does keepAll for what may have changed since an older version of the zone: names, and what the primary has
-// signed since. It adds to names whose signatures are to be made now. It reports whether it could.
+// keepSince does what keepAll does, but only for what may have changed since an older version of the zone: names, and
+// what the primary has signed since. It adds to names those whose signatures must be made now. It reports whether it
+// could.
 func (z *zone) keepSince(s *Snapshot, old *zone, names map[rr.Name]bool) bool {
 	g, was := z.signing, old.signing
 	if g.theirs == nil || was.theirs == nil {
 		return g.theirs == was.theirs
 	}
-	if g.ttl != was.ttl { // of all records of denial
+	if g.ttl != was.ttl { // that of all records of denial
 		return false
 	}
 	owners := g.theirs.version.differs(was.theirs.version, true)
@@ -299,7 +300,7 @@ func (z *zone) keepSince(s *Snapshot, old *zone, names map[rr.Name]bool) bool {
 	return true
 }
 
-// keepsAlike reports whether two versions of a zone keep the same of the primary's signatures at an owner.
+// keepsAlike reports whether two versions of a zone keep the same signatures of the primary at an owner.
 func (g *signing) keepsAlike(was *signing, owner rr.Name) bool {
 	if g.kept == was.kept {
 		return true

@@ -13,15 +13,15 @@ import (
 	"leeward/zones/steer"
 )
 
-// keyed is what came of looking for a zone's keys.
+// keyed is the result of looking for a zone's keys.
 type keyed struct {
 	keys *dnssec.Keys
 	err  error
 }
 
-// Keyed notes the keys of a zone that is to be signed, or why there are none to be had. The next Update signs the zone.
-// Keys that were there stay, whatever is wrong with their files later. Both keys and an error: they are used, and
-// something is wrong all the same. An origin of "" is all zones that nobody has said anything of.
+// Keyed notes the keys of a zone that is to be signed, or why there are none. The next Update signs the zone. Keys stay
+// in use whatever is later wrong with their files. If there are both keys and an error, the keys are used although
+// something is wrong. An origin of "" stands for all zones that nobody has said anything about.
 func (b *Builder) Keyed(origin string, k *dnssec.Keys, err error) {
 	if k == nil {
 		if k = b.keys[origin].keys; k != nil {
@@ -32,15 +32,15 @@ func (b *Builder) Keyed(origin string, k *dnssec.Keys, err error) {
 	b.rekeyed[origin] = true
 }
 
-// Kept notes signatures of a zone that an earlier process has made, before its key is noted.
+// Kept notes the signatures of a zone that an earlier process made. It must be called before Keyed.
 func (b *Builder) Kept(origin string, k *dnssec.Kept) { b.kept[origin] = k }
 
-// Turned notes that a zone's signatures are those of another epoch. The next Update gives it the serial of that, if the
-// zone has secondaries.
+// Turned notes that a zone has switched to the signatures of another epoch. If the zone has secondaries, the next
+// Update gives it the serial of that epoch.
 func (b *Builder) Turned(origin string) { b.epochs[origin] = true }
 
-// EachKeys calls with the keys of each zone that somebody has looked for, or with why there are none, for another
-// Builder to be told by Keyed.
+// EachKeys calls f with the keys of each zone that somebody has looked for, or with why there are none. Another Builder
+// is told them by Keyed.
 func (b *Builder) EachKeys(f func(origin string, k *dnssec.Keys, err error)) {
 	for origin, k := range b.keys {
 		f(origin, k.keys, k.err)
@@ -50,7 +50,7 @@ func (b *Builder) EachKeys(f func(origin string, k *dnssec.Keys, err error)) {
 // Signs reports whether any zone is signed.
 func (b *Builder) Signs() bool { return len(b.signers) > 0 }
 
-// DueKeys calls f with each origin whose keys have something else to do by now than when the zone was last built.
+// DueKeys calls f with each origin whose keys by now do something else than when the zone was last built.
 func (b *Builder) DueKeys(now time.Time, f func(origin string)) {
 	for origin, at := range b.turns {
 		if !now.Before(at) {
@@ -59,7 +59,7 @@ func (b *Builder) DueKeys(now time.Time, f func(origin string)) {
 	}
 }
 
-// takeKeys marks the zones whose keys were found, and those whose keys have something else to do now.
+// takeKeys marks the zones whose keys were found, and those whose keys now do something else.
 func (u *update) takeKeys() {
 	u.DueKeys(u.now(), func(origin string) { u.rekeyed[origin] = true })
 	for origin := range u.rekeyed {
@@ -77,11 +77,11 @@ func (u *update) takeKeys() {
 	clear(u.epochs)
 }
 
-// signerOf returns the signer of a zone that is to be signed; nil: the zone is served unsigned. usable: the zone can be
-// served at all. One that was signed before this process began, as there are files of a key, is not served without
-// signatures because these cannot be read: whoever validates would take the answers for forged.
+// signerOf returns the signer of a zone that is to be signed, or nil if the zone is served unsigned. usable says that
+// the zone can be served at all. A zone that has key files was signed before this process began. If they cannot be
+// read, it is not served without signatures: validators would take the answers for forged.
 //
-// only: those of its keys that are used, by their DNSKEY; nil: all.
+// only are the keys that may be used, by their DNSKEY; nil: all.
 func (u *update) signerOf(z *zones.Zone, nsec3 bool, only [][]byte) (signer *dnssec.Signer, usable bool) {
 	delete(u.problems, z.Key())
 	delete(u.turns, z.Origin)
@@ -140,7 +140,7 @@ func (u *update) signerOf(z *zones.Zone, nsec3 bool, only [][]byte) (signer *dns
 	return nil, false
 }
 
-// keysOf returns what came of looking for a zone's keys.
+// keysOf returns the result of looking for a zone's keys.
 func (u *update) keysOf(z *zones.Zone) keyed {
 	k, looked := u.keys[z.Origin]
 	if !looked {
@@ -149,7 +149,7 @@ func (u *update) keysOf(z *zones.Zone) keyed {
 	return k
 }
 
-// KeysAreFiles tells that nobody rolls keys here by a zone's settings, so that these have a problem.
+// KeysAreFiles says that nobody rolls keys here by a zone's settings, so such settings are a problem.
 func (b *Builder) KeysAreFiles() { b.keyFiles = true }
 
 // doubt notes what is wrong with the signing of a zone.
@@ -159,8 +159,8 @@ func (u *update) doubt(z *zones.Zone, warning bool, err error) {
 	}
 }
 
-// keySets returns the edits that put what a signed zone has at its apex: DNSKEY, CDS and CDNSKEY (RFC 7344), and
-// NSEC3PARAM where denial is by NSEC3. The keys that others sign the zone with too (RFC 8901) are among them.
+// keySets returns the edits that put at the apex what a signed zone has there: DNSKEY, CDS and CDNSKEY (RFC 7344), and
+// NSEC3PARAM if denial is by NSEC3. They include the keys of others who also sign the zone (RFC 8901).
 func keySets(z *zones.Zone, apex rr.Name, signer *dnssec.Signer) (edits []edit) {
 	ttl := steer.Seconds(z.TTL.Or(zones.DefaultTTL))
 	put := func(typ rr.Type, all [][]byte) {

@@ -10,19 +10,19 @@ import (
 	"leeward/zones/rr"
 )
 
-// Where a zone's keys are elsewhere, its signatures come from elsewhere too, and may not be here yet.
+// If a zone's keys are elsewhere, its signatures come from there too, and may not have arrived.
 //
-// What is served then stays as it was, but for addresses that a policy could answer with: those that are not signed are
-// left out of what is answered with signatures. Whoever has changes wait until all is signed has a Builder by itself
-// find out what is lacking (Stage).
+// What is served then stays as it was. The exception is addresses that a policy could answer with: those without
+// signatures are left out of signed answers. Whoever makes changes wait until everything is signed uses a separate
+// Builder to find out what is lacking (Stage).
 
-// lack is what a zone has without signatures.
+// lack says what in a zone has no signatures.
 type lack struct {
-	names []rr.Name // at which there is something
-	sets  int       // how many
-	vital int       // of these, without which the zone cannot be served: all but single addresses
-	next  int       // how many have none for the next epoch
-	keys  bool      // the zone is to be signed, and its keys are not known
+	names []rr.Name // names with something unsigned
+	sets  int       // number of unsigned sets
+	vital int       // how many of these are vital for serving the zone: all but single addresses
+	next  int       // number of sets without a signature for the next epoch
+	keys  bool      // the zone is to be signed, but its keys are not known
 }
 
 func (l *lack) add(o lack) {
@@ -31,15 +31,15 @@ func (l *lack) add(o lack) {
 	l.vital += o.vital
 }
 
-// Edge tells that zones are signed elsewhere: one whose keys are not known is not served, as it would be without
-// signatures.
+// Edge says that zones are signed elsewhere. A zone whose keys are not known is then not served, rather than served
+// unsigned.
 func (b *Builder) Edge() { b.edge = true }
 
-// Stage is Edge for a Builder that nothing is served from. It keeps what is not signed, to tell what is lacking.
+// Stage is Edge for a Builder that serves nothing. It keeps what is not signed, in order to say what is lacking.
 func (b *Builder) Stage() { b.edge, b.stage = true, true }
 
-// Arrived notes that signatures of a zone have come. The next Update looks for those that were lacking. It reports
-// whether any were.
+// Arrived notes that signatures of a zone have come. The next Update looks for the ones that were lacking. Arrived
+// reports whether any were.
 func (b *Builder) Arrived(origin string) bool {
 	_, lacks := b.lacking[origin]
 	if lacks {
@@ -48,8 +48,8 @@ func (b *Builder) Arrived(origin string) bool {
 	return lacks
 }
 
-// Lacking returns of how many sets each zone has no signatures, by origin, without those that have all. -1: the zone's
-// keys are not known.
+// Lacking returns, by origin, for how many sets a zone has no signatures. It leaves out zones that have all. -1 says
+// that the zone's keys are not known.
 func (b *Builder) Lacking() map[string]int {
 	all := map[string]int{}
 	for origin, l := range b.lacking {
@@ -60,8 +60,8 @@ func (b *Builder) Lacking() map[string]int {
 	return all
 }
 
-// Awaits notes what a zone waits for, of some kind, for people; "": for nothing of that kind. The next Update has it
-// among the problems.
+// Awaits notes what a zone waits for, in words for people. Each kind has its own text; "" says that it waits for
+// nothing of that kind. The next Update lists it among the problems.
 func (b *Builder) Awaits(origin, kind, what string) {
 	if b.awaits[[2]string{origin, kind}] = what; what == "" {
 		delete(b.awaits, [2]string{origin, kind})
@@ -80,7 +80,7 @@ func (b *Builder) awaited() (all zones.Problems) {
 	return all
 }
 
-// takeSignatures has zones looked at again that lack signatures, where some have come.
+// takeSignatures has zones that lack signatures looked at again, if some have come.
 func (u *update) takeSignatures() {
 	for origin := range u.came {
 		l, lacks := u.lacking[origin]
@@ -95,8 +95,8 @@ func (u *update) takeSignatures() {
 	clear(u.came)
 }
 
-// lacked takes note of what a zone has without signatures. It reports whether the zone is to stay as it was, where it
-// was served. Where it was not, as after a start, who asks without DO is answered, and of what is signed whoever asks.
+// lacked notes what in a zone has no signatures. It reports whether a zone that was served must stay as it was. If it
+// was not served, as after a start, queries without DO are answered, and for signed sets all queries.
 func (u *update) lacked(origin string, l lack, was bool) (stays bool) {
 	key := zones.KeyOf(zones.KindZone, origin)
 	if l.sets == 0 {

@@ -10,7 +10,7 @@ import (
 // Member is a zone that a catalog zone lists (RFC 9432 section 4.1).
 type Member struct {
 	Name  rr.Name
-	Label string  // unique label that it is listed by, as text
+	Label string  // the unique label that lists it, as text
 	Owner rr.Name // catalog zone that may take it over (the coo property, section 4.4.1); "": none
 }
 
@@ -45,7 +45,7 @@ func (v *Version) Members() ([]Member, error) {
 		depth := owner.Labels() - list.Labels()
 		coo := depth == 2 && bytes.HasPrefix(name, []byte("\x03coo"))
 		if depth != 1 && !coo {
-			return true // an unknown property
+			return true // it is an unknown property
 		}
 		if count != 1 {
 			broken = fmt.Errorf("%s has %d PTR, where one is allowed", owner, count)

@@ -15,9 +15,9 @@ import (
 	"leeward/zones/rr"
 )
 
-// Transferred says how a zone that lives on another primary stands here.
+// Transferred is the state, here, of a zone that lives on another primary.
 type Transferred struct {
-	Version *Version // transferred last; nil: none yet
+	Version *Version // last one transferred; nil: none yet
 	Expired bool     // the primary has been silent for longer than its SOA allows (RFC 1035 section 3.3.13)
 
 	// Until is the Unix time in seconds at which the zone expires unless the primary is heard from. The zone's follower
@@ -31,12 +31,12 @@ type standing uint8
 const (
 	current standing = iota
 	waiting          // it lives elsewhere, and nothing has been transferred yet
-	// it lives elsewhere, and the primary has been silent too long: its records are not answered any more
+	// it lives elsewhere, and the primary has been silent for too long: its records are no longer answered
 	expired
 	hollow // it is configured here, but it cannot be used
 )
 
-// Transferred notes how a zone that lives elsewhere stands. The next Update lays what is configured over it.
+// Transferred notes the state of a zone that lives elsewhere. The next Update lays what is configured over it.
 func (b *Builder) Transferred(origin string, t Transferred) {
 	if t.Version == nil {
 		delete(b.elsewhere, origin)
@@ -46,10 +46,10 @@ func (b *Builder) Transferred(origin string, t Transferred) {
 	b.arrived[origin] = true
 }
 
-// Version returns what was last transferred of a zone that lives elsewhere, nil if nothing was.
+// Version returns the last version transferred of a zone that lives elsewhere, or nil if there is none.
 func (b *Builder) Version(origin string) *Version { return b.elsewhere[origin].Version }
 
-// takeTransferred marks the zones with a new transfer, and those of which a signature has expired.
+// takeTransferred marks the zones with a new transfer, and those with a signature that has expired.
 func (u *update) takeTransferred() {
 	for origin := range u.arrived {
 		u.touched, u.relaid[origin] = append(u.touched, origin), true
@@ -71,9 +71,9 @@ func (u *update) takeTransferred() {
 // before is the zone as it was, or nil. If its version is an ancestor of the new one, only the names that have changed,
 // there or here, are made again. Otherwise all names with something laid over them are made.
 //
-// A zone that its primary signs, over which nothing is laid and that is not to be signed here, is passed on as it is
-// (pass). One that is to keep the primary's signatures has them wherever they hold (keep.go), or is passed on as it is
-// too. Of all others they are left out.
+// A zone that its primary signs is passed on unchanged (pass) if nothing is laid over it and it is not to be signed
+// here. A zone that is to keep the primary's signatures has them wherever they hold (keep.go), or is passed on
+// unchanged too. In all other zones they are left out.
 //
 // A policy replaces the primary's A, AAAA and CNAME at its name. A Record replaces the set of its type. A CNAME, on
 // either side, replaces all other sets. Below the primary's cuts and DNAMEs no policy applies, so that glue stays the
@@ -290,8 +290,8 @@ func (o *overlay) hider(name rr.Name) (owner rr.Name, typ rr.Type) {
 	})
 }
 
-// differs returns the names that differ from an older version; nil if v is not derived from that. all: what signing
-// makes counts too.
+// differs returns the names that differ from an older version, or nil if v is not derived from that. all says to count
+// what signing adds too.
 func (v *Version) differs(old *Version, all bool) (names map[rr.Name]bool) {
 	names = map[rr.Name]bool{}
 	if !v.tree.differs(old.tree, names) ||
@@ -301,7 +301,7 @@ func (v *Version) differs(old *Version, all bool) (names map[rr.Name]bool) {
 	return names
 }
 
-// differs adds the names that differ from an older tree. It reports whether b is derived from that.
+// differs adds the names that differ from an older tree. It reports whether b is derived from that tree.
 func (b *tree) differs(a *tree, names map[rr.Name]bool) bool {
 	if a.seed != b.seed || a.len() != b.len() {
 		return false
@@ -390,8 +390,8 @@ func (b *Builder) overlaidProblems(c *catalog.Catalog) (all zones.Problems) {
 	return all
 }
 
-// Elsewhere reports whether the zone that answered lives on another primary. v is the primary's version, nil if nothing
-// has been transferred yet.
+// Elsewhere reports whether the zone that answered lives on another primary. v is the primary's version, or nil if
+// nothing has been transferred yet.
 func (a *Answer) Elsewhere() (v *Version, elsewhere bool) {
 	if a.in == nil {
 		return nil, false
@@ -399,7 +399,7 @@ func (a *Answer) Elsewhere() (v *Version, elsewhere bool) {
 	return a.in.version, a.in.elsewhere
 }
 
-// Expired reports whether the zone that answered has expired, so that the primary's records are not answered any more.
+// Expired reports whether the zone that answered has expired, so that the primary's records are no longer answered.
 func (a *Answer) Expired() bool { return a.in.standing == expired }
 
 // Expire returns how many seconds the zone that answered remains valid, as its secondaries are told (RFC 7314 section

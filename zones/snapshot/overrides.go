@@ -8,8 +8,8 @@ import (
 	"leeward/zones/catalog"
 )
 
-// NextExpiry returns when an override next begins, changes or ends, a zone's keys have something else to do, or a
-// primary's signature expires, and so when Update is due. It returns the zero time if that is never.
+// NextExpiry returns when Update is next due: an override begins, changes or ends, a zone's keys change what they do,
+// or a primary's signature expires. It returns the zero time if that never happens.
 func (b *Builder) NextExpiry() time.Time {
 	var next time.Time
 	for _, all := range []map[string]time.Time{b.expiries, b.turns, b.seals} {
@@ -22,7 +22,7 @@ func (b *Builder) NextExpiry() time.Time {
 	return next
 }
 
-// GiveUp makes an override, at its present version, have no effect. Update is due then.
+// GiveUp makes the present version of an override have no effect. Update is due afterwards.
 func (b *Builder) GiveUp(c *catalog.Catalog, o *zones.Override) {
 	b.givenUp[o.Key()] = c.VersionOf(o.Key())
 	b.expiries[o.Target] = b.now()
@@ -58,7 +58,7 @@ func (u *update) endOverrides() {
 	}
 }
 
-// word returns the override in force of a target. A drain counts while its level stays 0.
+// word returns the override in force for a target. A drain counts once its level stays 0.
 func (u *update) word(target string) zones.Word {
 	if o := u.inForce(target); o != nil && o.Gone(u.now()) {
 		return o.State
@@ -66,7 +66,7 @@ func (u *update) word(target string) zones.Word {
 	return ""
 }
 
-// leaving returns the drain of a target while its level is above 0, or about to be.
+// leaving returns the drain of a target as long as its level is above 0, or will be.
 func (u *update) leaving(target string) *zones.Override {
 	if o := u.inForce(target); o != nil && !o.Gone(u.now()) {
 		return o

@@ -20,7 +20,8 @@ func (o *overlay) bare() bool {
 	return bare
 }
 
-// pass makes the zone what its primary has, signatures, denial and serial. before is the zone as it was, or nil.
+// pass makes the zone exactly what the primary has, with signatures, denial and serial. before is the zone as it was,
+// or nil.
 func (o *overlay) pass(out, before *zone) {
 	v := o.version
 	g := newSealed(v)
@@ -76,7 +77,7 @@ func (o *overlay) pass(out, before *zone) {
 	}
 }
 
-// tell notes what was found out of a zone's health, and when to look again.
+// tell notes what was found out about a zone's health, and when to look again.
 func (o *overlay) tell(g *sealed) {
 	if at := g.found.next; !at.IsZero() {
 		o.seals[o.origin] = at
@@ -86,7 +87,7 @@ func (o *overlay) tell(g *sealed) {
 	}
 }
 
-// keys reports whether a node of the version's proofs has more than denial.
+// keys reports whether a node of the version's proofs has anything besides denial.
 func (g *sealed) keys(n node) (more bool) {
 	if n != nil {
 		n.each(func(typ rr.Type, _ int, _ []byte) { more = more || !denies(typ) })
@@ -94,7 +95,7 @@ func (g *sealed) keys(n node) (more bool) {
 	return more
 }
 
-// relink makes the chain, of that of an older version where there is one.
+// relink makes the chain. If there is an older version, it starts from that one's.
 func (g *sealed) relink(z *zone, old *sealed, names map[rr.Name]bool) {
 	if h := g.hashing; h != nil && h.iterations > mostIterations {
 		return
@@ -124,17 +125,17 @@ func (g *sealed) relink(z *zone, old *sealed, names map[rr.Name]bool) {
 	}
 }
 
-// findings is what is known of a primary's signatures and denial. Whatever is wrong with them, they are served as they
-// are: it is said.
+// findings is what is known about the health of a primary's signatures and denial. Whatever is wrong with them, they
+// are served as they are, and reported.
 type findings struct {
-	next    time.Time // when the next of the signatures expires that has not expired yet; zero: never
-	expired int       // RRsets whose signatures have
-	first   string    // one of these, and when
+	next    time.Time // when the next of the signatures still valid expires; zero: never
+	expired int       // number of RRsets whose signatures have expired
+	first   string    // one of these, and when it expired
 	broken  string    // what is wrong with the chain; "": nothing
 }
 
-// expiries finds out when signatures expire: all of them, or those that have changed since an older version that was
-// well.
+// expiries finds out when signatures expire. It looks at all of them, or only at those that have changed since an older
+// version that was in order.
 func (g *sealed) expiries(old *sealed, names map[rr.Name]bool, now time.Time) {
 	h := &g.found
 	whole := old == nil || old.found.expired > 0 || !now.Before(old.found.next)
@@ -166,8 +167,8 @@ func (g *sealed) expiries(old *sealed, names map[rr.Name]bool, now time.Time) {
 	}
 }
 
-// examine finds out whether the chain is whole: all of it, or where it has changed since an older version that was
-// well.
+// examine finds out whether the chain is whole. It looks at all of it, or only where it has changed since an older
+// version that was in order.
 func (g *sealed) examine(z *zone, old *sealed, names map[rr.Name]bool) {
 	h := &g.found
 	if old == nil || old.found.broken != "" {
@@ -194,8 +195,8 @@ func expiration(wire []byte, now time.Time) (last time.Time) {
 	return last
 }
 
-// walk looks at all of the chain, and returns what is wrong with it: each record must lead to the next, and without
-// hashes each name that can be asked for must have one.
+// walk looks at the whole chain, and returns what is wrong with it. Each record must lead to the next. Without hashes,
+// each name that can be asked for must have a record.
 func (g *sealed) walk(z *zone) (fault string) {
 	if g.chain.Len() == 0 {
 		if h := g.hashing; h != nil && h.iterations > mostIterations {
@@ -228,7 +229,7 @@ func (g *sealed) walk(z *zone) (fault string) {
 	return fault
 }
 
-// missing returns a fault if a node should have an NSEC record and has none.
+// missing returns a fault if a node should have an NSEC record but has none.
 func (g *sealed) missing(z *zone, n node) string {
 	if n == nil || n.count() == 0 || g.hashing != nil || z.hidden(n.name(), n) {
 		return ""
@@ -239,13 +240,13 @@ func (g *sealed) missing(z *zone, n node) string {
 	return ""
 }
 
-// around is walk for what may have changed because a name has: in the tree or in the chain.
+// around is walk for only what may have changed because a name has, in the tree or in the chain.
 func (g *sealed) around(z *zone, name []byte) string {
 	if fault := g.missing(z, z.tree.find(name)); fault != "" {
 		return fault
 	}
 	key := g.key(nil, z, name)
-	if g.hashing != nil { // the name is a hash itself, or is in the tree only
+	if g.hashing != nil { // the name is itself a hash, or is only in the tree
 		hash, ok := dnssec.ParseHashed(name[1 : 1+int(name[0])])
 		if !ok {
 			return ""
@@ -280,7 +281,7 @@ func (g *sealed) leads(at, next []byte) string {
 	return fmt.Sprintf("the record at %s does not lead to the next, %s", rr.Name(owner), rr.Name(want))
 }
 
-// faults returns what is to be said of a zone's health.
+// faults returns what to report about a zone's health.
 func (g *sealed) faults() (all []string) {
 	if g.found.expired > 0 {
 		all = append(all, fmt.Sprintf("the primary's signatures of %d RRsets have expired, %s: whoever validates gets "+

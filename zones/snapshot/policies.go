@@ -110,7 +110,7 @@ func (u *update) compilePolicies() {
 		if err == nil {
 			compiled, err = u.compiler.Policy(p, world)
 		}
-		if err != nil { // the policy in service stays
+		if err != nil { // the policy that was in service stays
 			u.problems[key] = zones.Problem{Key: key, Message: err.Error()}
 			u.hole(name, owner, origin, old == nil)
 			continue
@@ -134,7 +134,7 @@ func (u *update) compilePolicies() {
 	}
 }
 
-// share notes whether a policy uses loads. p is nil if the policy is gone.
+// share notes whether a policy uses loads. p is nil if the policy was removed.
 func (u *update) share(name string, p *steer.Policy) {
 	if p != nil && p.ByLoads() {
 		u.sharing[name], u.shared = p, true

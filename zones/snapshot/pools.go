@@ -16,7 +16,7 @@ func (u *update) poolsOf(k zones.Key) {
 	}
 }
 
-// compilePools compiles the marked pools, and marks the policies that use one that came, went or moved.
+// compilePools compiles the marked pools, and marks the policies that use a pool that came, went or moved.
 func (u *update) compilePools() {
 	if len(u.pools) == 0 {
 		return

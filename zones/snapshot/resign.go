@@ -11,14 +11,14 @@ import (
 	"leeward/zones/rr"
 )
 
-// sign brings denial and signatures of signed zones up to what they have now, so that all of a snapshot is signed when
-// it is published. What has changed is found as a transfer finds it, by the shards that two trees do not share, and so
-// costs what has changed. What policies answer changes with pools too.
+// sign brings denial and signatures of signed zones up to what the zones have now, so that all of a snapshot is signed
+// when it is published. It finds changes as a transfer does, by the shards that two trees do not share. So it costs
+// only as much as has changed. What policies answer with may also change with pools.
 func (u *update) sign() {
 	if len(u.signers) == 0 {
 		return
 	}
-	steered := map[string]map[rr.Name]bool{} // by origin: names whose policies may answer otherwise
+	steered := map[string]map[rr.Name]bool{} // by origin: names whose policies may answer differently
 	note := func(policy string) {
 		if p := u.Builder.policies.named[policy]; p != nil && u.signers[p.origin] != nil {
 			if steered[p.origin] == nil {
@@ -51,7 +51,7 @@ func (u *update) sign() {
 	}
 }
 
-// signZone does sign for one zone. If it fails, the zone that was in service stays.
+// signZone does what sign does, for one zone. If it fails, the zone that was in service stays.
 func (u *update) signZone(origin string, steered map[rr.Name]bool) {
 	apex, err := rr.ParseName(origin)
 	at, ok := u.out.origins[apex]
@@ -110,7 +110,7 @@ func (u *update) signZone(origin string, steered map[rr.Name]bool) {
 		return
 	}
 	if lacks.next > 0 && !u.stage {
-		g.signer.Unprepare() // it is prepared again until all is there
+		g.signer.Unprepare() // it will be prepared again once everything is there
 	}
 	if u.lacked(origin, lacks, served != nil && served.standing != hollow) {
 		u.setZone(at, served)
@@ -143,9 +143,9 @@ func (z *zone) linkAll() *dnssec.Chain {
 	return none.Edit(keys, nil)
 }
 
-// relink makes the zone's chain of the one of an older version, and returns the names that may have something new to
-// sign. whole: a cut or a DNAME above other names has come or gone, which hides or shows them, and the chain is to be
-// made of all names.
+// relink makes the zone's chain from that of an older version, and returns the names that may have something new to
+// sign. whole says that a cut or a DNAME above other names has come or gone, and so hides or shows them. The chain must
+// then be made from all names.
 func (z *zone) relink(old *zone) (names map[rr.Name]bool, whole bool) {
 	a, b := old.tree, z.tree
 	alike := a.len() == b.len() && a.seed == b.seed
@@ -178,7 +178,7 @@ func (z *zone) relink(old *zone) (names map[rr.Name]bool, whole bool) {
 		return names, false
 	}
 	z.signing.chain = old.signing.chain.Edit(put, drop)
-	for _, key := range slices.Concat(put, drop) { // what comes next is another name for who comes before
+	for _, key := range slices.Concat(put, drop) { // the name before it now has another next name
 		names[rr.Name(z.named(nil, z.signing.chain.Before(key)))] = true
 	}
 	return names, false

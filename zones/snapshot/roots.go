@@ -27,7 +27,7 @@ func newRoots(seed uint64, zones []*zone) roots {
 
 func (r *roots) slot(h uint64) int { return int(h) & (len(r.slots) - 1) }
 
-// find returns the zone with that origin, nil if there is none.
+// find returns the zone with that origin, or nil if there is none.
 func (r *roots) find(zones []*zone, origin []byte) *zone {
 	if len(r.slots) == 0 {
 		return nil

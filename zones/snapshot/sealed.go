@@ -9,32 +9,33 @@ import (
 	"leeward/zones/rr"
 )
 
-// sealed is what a zone has that its primary signs, where nothing is laid over it: the primary's signatures and denial,
-// which are answered and handed on as they are. It never changes.
+// sealed is the signatures and the denial of a zone that its primary signs. They are answered and handed on as they
+// are, where nothing is laid over the zone. It never changes.
 type sealed struct {
 	version *Version
 	chain   *dnssec.Chain // owners of the records of denial, in their order
-	hashing *hashing      // how NSEC3 records come by their owners; nil: denial is by NSEC
-	keyed   []rr.Name     // names with what signing makes or needs, but for signatures and denial
+	hashing *hashing      // how NSEC3 records get their owners; nil: denial is by NSEC
+	keyed   []rr.Name     // names with what signing adds or needs, except signatures and denial
 	found   findings
 }
 
-// hashing is what an NSEC3PARAM record says (RFC 5155 section 4).
+// hashing is the content of an NSEC3PARAM record (RFC 5155 section 4).
 type hashing struct {
 	salt       []byte
 	iterations int
 }
 
-// mostIterations is how many additional iterations a hash may have: each negative answer costs them up to four times,
-// and whoever asks chooses how many those are. No resolver goes along with so many (RFC 9276 section 3.2), so that
-// nothing is lost that anybody would take. Of a zone with more nothing is proven.
+// mostIterations is the largest number of additional iterations of a hash. A negative answer costs up to four times as
+// many, and whoever sends queries decides how many such answers there are. No resolver accepts so many (RFC 9276
+// section 3.2), so nothing is lost that anybody would accept. If a zone has more, nothing is proven.
 const mostIterations = 500
 
-// denies reports whether records of the type are of the zone's chain.
+// denies reports whether records of the type belong to the zone's chain.
 func denies(typ rr.Type) bool { return typ == rr.TypeNSEC || typ == rr.TypeNSEC3 }
 
-// newSealed returns what a version has, but for the chain and its health. Its denial is by NSEC where the apex has an
-// NSEC record, as a zone that turns to NSEC3 has it until the chain is whole; and without either by nothing.
+// newSealed returns the signatures and denial of a version, without the chain and its health. Denial is by NSEC if the
+// apex has an NSEC record; a zone that changes to NSEC3 has one until the new chain is whole. With neither, there is no
+// denial.
 func newSealed(v *Version) *sealed {
 	g := &sealed{version: v}
 	n := v.proofs.find([]byte(v.origin))
@@ -56,7 +57,7 @@ func newSealed(v *Version) *sealed {
 	return g
 }
 
-// same reports whether two zones hash alike.
+// same reports whether two zones hash in the same way.
 func (h *hashing) same(o *hashing) bool {
 	return h == nil && o == nil ||
 		h != nil && o != nil && h.iterations == o.iterations && bytes.Equal(h.salt, o.salt)
@@ -67,7 +68,7 @@ func dataOf(wire []byte) []byte {
 	return wire[recordHead : recordHead+int(binary.BigEndian.Uint16(wire[recordHead-2:]))]
 }
 
-// key appends the key in the chain of a name, in wire form and lower case.
+// key appends the key that a name, in wire form and lower case, has in the chain.
 func (g *sealed) key(dst []byte, z *zone, name []byte) []byte {
 	if h := g.hashing; h != nil {
 		hash := dnssec.HashSalted(name, h.salt, h.iterations)
@@ -77,7 +78,7 @@ func (g *sealed) key(dst []byte, z *zone, name []byte) []byte {
 	return dnssec.AppendOrderKey(dst, name, offsets[:z.above(name, &offsets)])
 }
 
-// owner appends the owner of the record at a key of the chain.
+// owner appends the owner of the record that belongs to a key of the chain.
 func (g *sealed) owner(dst, key []byte) []byte {
 	if g.hashing != nil {
 		dst = dnssec.AppendHashed(dst, key)
@@ -87,8 +88,8 @@ func (g *sealed) owner(dst, key []byte) []byte {
 	return append(dst, g.version.origin...)
 }
 
-// link returns the key in the chain of the record of denial that a node of the version's proofs has. ok is false if it
-// has none.
+// link returns the key in the chain of the record of denial at a node of the version's proofs. ok is false if there is
+// none.
 func (g *sealed) link(z *zone, n node) (key []byte, ok bool) {
 	if g.record(n) == nil {
 		return nil, false
@@ -104,7 +105,7 @@ func (g *sealed) link(z *zone, n node) (key []byte, ok bool) {
 	return hash[:], true
 }
 
-// record returns the record of denial that a node of the version's proofs has, as in a Set; nil: none.
+// record returns the record of denial at a node of the version's proofs, as in a Set, or nil if there is none.
 func (g *sealed) record(n node) []byte {
 	if n == nil {
 		return nil
@@ -124,17 +125,18 @@ func (g *sealed) record(n node) []byte {
 	return nil
 }
 
-// made reports whether an NSEC3's RDATA is of the chain that is hashed so.
+// made reports whether an NSEC3, given by its RDATA, belongs to the chain with this hashing.
 func (h *hashing) made(data []byte) bool {
 	return len(data) >= 5 && data[0] == 1 && int(binary.BigEndian.Uint16(data[2:])) == h.iterations &&
 		int(data[4]) == len(h.salt) && bytes.HasPrefix(data[5:], h.salt)
 }
 
-// Secure reports whether the zone that answers has signatures, ours or its primary's. The outcome must not be Refused.
+// Secure reports whether the zone that answers has signatures, by us or by its primary. The outcome must not be
+// Refused.
 func (a *Answer) Secure() bool { return a.in != nil && (a.in.signing != nil || a.in.sealed != nil) }
 
-// Seals returns the primary's RRSIGs of an RRset, in the form of a Set; nil: there are none that hold. owner is in wire
-// form and lower case, a wildcard as such.
+// Seals returns the primary's RRSIGs of an RRset, in the form of a Set, or nil if none hold. owner is in wire form and
+// lower case; a wildcard is given as such.
 func (a *Answer) Seals(owner []byte, typ rr.Type) []byte {
 	switch z := a.in; {
 	case z.sealed != nil:
@@ -145,7 +147,7 @@ func (a *Answer) Seals(owner []byte, typ rr.Type) []byte {
 	return nil
 }
 
-// sealsIn returns the RRSIGs in a tree of them.
+// sealsIn returns the RRSIGs of an RRset in a tree of RRSIGs.
 func sealsIn(seals *tree, owner []byte, typ rr.Type) []byte {
 	n := seals.find(owner)
 	if n == nil {
@@ -165,7 +167,7 @@ func (g *sealed) has(d *Denial, z *zone, name []byte) bool {
 	return exact
 }
 
-// prove adds the record that is at a name, or else the one that covers it, unless it is there already.
+// prove adds the record at a name or, if there is none, the one that covers the name. It adds no record twice.
 func (g *sealed) prove(d *Denial, z *zone, name []byte) {
 	if g.chain.Len() == 0 || len(d.Proofs) == len(d.links) {
 		return
@@ -188,12 +190,12 @@ func (g *sealed) prove(d *Denial, z *zone, name []byte) {
 	})
 }
 
-// enclose proves which name above one that has no record is the closest that has one, and that there is none at the
-// next closer name (RFC 5155 section 7.2.1). It returns where the first begins. Where an unsigned delegation is left
-// out of the chain, as is what leads to such only, that is all that can be shown of it (section 6).
+// enclose proves which name above one without a record is the closest that has one, and that the next closer name has
+// none (RFC 5155 section 7.2.1). It returns where the closest one begins. If the chain leaves out an unsigned
+// delegation, or what leads only to such, then that is all that can be shown (section 6).
 //
-// exists is where the closest name begins that exists: no name below it is in the chain, and none is hashed, however
-// many labels a question has.
+// exists is where the closest existing name begins. No name below it is in the chain, so none of those is hashed,
+// however many labels a question has.
 func (g *sealed) enclose(d *Denial, z *zone, name []byte, exists int) (encloser int) {
 	apex, below := len(name)-len(z.origin), 0
 	if exists > 0 {
@@ -208,7 +210,7 @@ func (g *sealed) enclose(d *Denial, z *zone, name []byte, exists int) (encloser 
 	return encloser
 }
 
-// noData is Snapshot.NoData.
+// noData does what Snapshot.NoData does.
 func (g *sealed) noData(d *Denial, a *Answer, name []byte) {
 	z := a.in
 	switch {
@@ -231,7 +233,7 @@ func (g *sealed) expanded(d *Denial, a *Answer, name []byte) {
 	g.prove(d, a.in, name)
 }
 
-// nameError is Snapshot.NameError. encloser is where the closest name begins that exists.
+// nameError does what Snapshot.NameError does. encloser is where the closest existing name begins.
 func (g *sealed) nameError(d *Denial, z *zone, name []byte, encloser int) {
 	if g.hashing != nil {
 		encloser = g.enclose(d, z, name, encloser)
@@ -251,7 +253,7 @@ func (g *sealed) insecure(d *Denial, z *zone, cut []byte) {
 	g.prove(d, z, cut)
 }
 
-// eachSealed calls f with what Each leaves out of a zone that its primary signs: denial, and signatures.
+// eachSealed calls f with what Each leaves out in a zone that its primary signs: denial and signatures.
 func (z *Zone) eachSealed(f func(name []byte, typ rr.Type, count int, wire []byte) bool) {
 	v := z.zone.sealed.version
 	for n := range v.proofs.nodes {
@@ -268,7 +270,7 @@ func (z *Zone) eachSealed(f func(name []byte, typ rr.Type, count int, wire []byt
 	}
 }
 
-// denial calls f with the records of denial of a node, until f returns false, and reports whether it has not.
+// denial calls f with the records of denial at a node, until f returns false. It reports whether f never did.
 func (n node) denial(f func(typ rr.Type, count int, wire []byte) bool) bool {
 	more := true
 	n.each(func(typ rr.Type, count int, wire []byte) { more = more && (!denies(typ) || f(typ, count, wire)) })

@@ -12,28 +12,28 @@ import (
 	"leeward/zones/steer"
 )
 
-// signing is what a zone has that is signed. It never changes, but for the signatures that the signer adds.
+// signing is what a signed zone has. It never changes, except for the signatures that the signer adds.
 //
-// Every RRset that answers can have is signed before the snapshot is published: static sets, denial, each address that
-// a policy may answer with. The sets of several addresses that a policy answers with are signed when they are first
-// answered (package answer).
+// Every RRset that an answer can have is signed before the snapshot is published: static sets, denial, and each address
+// that a policy may answer with. The sets of several addresses that a policy answers with are signed when they are
+// first answered (package answer).
 type signing struct {
 	signer *dnssec.Signer
-	chain  *dnssec.Chain // the names with NSEC, or NSEC3, records
-	theirs *sealed       // what the primary has signed, where the zone keeps that; nil: all is signed here
+	chain  *dnssec.Chain // the names that have NSEC or NSEC3 records
+	theirs *sealed       // what the primary has signed, if the zone keeps that; nil: everything is signed here
 	kept   *tree         // the primary's RRSIGs that hold here, as in Version.seals
 	ttl    uint32        // of these: the SOA's or its MINIMUM, whichever is less (RFC 9077)
 	soaTTL uint32        // of the SOA
-	sweep  dnssec.Sweep  // of signatures that no longer count, which whoever has this snapshot may end
+	sweep  dnssec.Sweep  // of signatures no longer needed; whoever has this snapshot may end it
 }
 
-// links reports whether the node has an NSEC record, or an NSEC3 one, where nothing hides it: of the first, empty
-// non-terminals have none (RFC 4035 section 2.3, RFC 5155 section 7.1).
+// links reports whether the node, if nothing hides it, has an NSEC or NSEC3 record. Empty non-terminals have no NSEC
+// (RFC 4035 section 2.3) but do have an NSEC3 (RFC 5155 section 7.1).
 func (g *signing) links(n node) bool {
 	return n != nil && (n.count() > 0 || n.policy() >= 0 || g.signer.NSEC3() && n.kids() > 0)
 }
 
-// key appends the key in the chain of a name, in wire form and lower case.
+// key appends the key that a name, in wire form and lower case, has in the chain.
 func (z *zone) key(dst, name []byte) []byte {
 	if z.signing.signer.NSEC3() {
 		h := dnssec.Hash(name)
@@ -43,7 +43,7 @@ func (z *zone) key(dst, name []byte) []byte {
 	return dnssec.AppendOrderKey(dst, name, offsets[:z.above(name, &offsets)])
 }
 
-// named appends the name of a key.
+// named appends the name that a key stands for.
 func (z *zone) named(dst, key []byte) []byte {
 	if z.signing.signer.NSEC3() {
 		return append(dst, key[dnssec.HashSize:]...)
@@ -62,14 +62,14 @@ func (z *zone) hidden(name []byte, n node) bool {
 	return at > 0 // at 0 is the cut itself
 }
 
-// redirected reports whether it is a DNAME that answers instead of a name.
+// redirected reports whether a DNAME answers instead of a name.
 func (z *zone) redirected(name []byte, n node) bool {
 	var offsets [128]uint8
 	above := offsets[:z.above(name, &offsets)]
 	return z.hider(name, above, 0, n).typ == rr.TypeDNAME
 }
 
-// types appends the types that the bitmap of a node has, but for those that are left out.
+// types appends the types in the bitmap of a node, except those in omit.
 func (z *zone) types(s *Snapshot, n node, omit []rr.Type, dst []rr.Type) []rr.Type {
 	g := z.signing
 	put := func(t rr.Type) {
@@ -122,14 +122,14 @@ func (z *zone) types(s *Snapshot, n node, omit []rr.Type, dst []rr.Type) []rr.Ty
 	return dst
 }
 
-// link is one record of a chain on its way into an answer or to a signature.
+// link is one record of a chain, on its way into an answer or to a signature.
 type link struct {
 	owner []byte    // in wire form
 	data  []byte    // RDATA
 	types []rr.Type // scratch
 }
 
-// fill makes the record that is at a key of the chain. omit are types that are left out.
+// fill makes the record at a key of the chain. omit are types to leave out.
 func (l *link) fill(z *zone, s *Snapshot, at, next []byte, omit []rr.Type) {
 	l.owner = z.named(l.owner[:0], at)
 	n := z.tree.find(l.owner)
@@ -139,7 +139,7 @@ func (l *link) fill(z *zone, s *Snapshot, at, next []byte, omit []rr.Type) {
 	l.lay(z, at, next, l.types)
 }
 
-// lay makes the record that is at a key of the chain, with a bitmap of types, which it sorts.
+// lay makes the record at a key of the chain, with a bitmap of types. It sorts types.
 func (l *link) lay(z *zone, at, next []byte, types []rr.Type) {
 	if z.signing.signer.NSEC3() {
 		l.owner = append(dnssec.AppendHashed(l.owner[:0], at[:dnssec.HashSize]), z.origin...)
@@ -151,7 +151,7 @@ func (l *link) lay(z *zone, at, next []byte, types []rr.Type) {
 	l.data = dnssec.AppendTypes(l.data, types)
 }
 
-// proof is the type of the records of the zone's chain.
+// proof is the type of record that the zone's chain has.
 func (g *signing) proof() rr.Type {
 	if g.signer.NSEC3() {
 		return rr.TypeNSEC3
@@ -159,7 +159,7 @@ func (g *signing) proof() rr.Type {
 	return rr.TypeNSEC
 }
 
-// pen signs what a node has, in one generation.
+// pen signs what nodes have, in one generation.
 type pen struct {
 	zone       *zone
 	snapshot   *Snapshot
@@ -171,7 +171,7 @@ type pen struct {
 	err        error
 }
 
-// node signs all that the node has and that is not signed yet. What is hidden is not signed.
+// node signs everything that the node has and that is not signed yet. It does not sign what is hidden.
 func (p *pen) node(n node) {
 	z, name := p.zone, n.name()
 	if p.err != nil || z.hidden(name, n) {
@@ -216,8 +216,8 @@ func (p *pen) node(n node) {
 	}
 }
 
-// variants signs what says to some clients that a policy's name has less than it may have. Who has the keys signs these
-// as they are first answered.
+// variants signs the records that tell some clients that a policy's name has less than it may have. A server with the
+// keys signs these when they are first answered.
 func (p *pen) variants(n node, at, next []byte) {
 	z := p.zone
 	all := p.snapshot.policies[n.policy()].Types(p.snapshot.program, n.count() == 0, nil)
@@ -235,12 +235,12 @@ func (p *pen) variants(n node, at, next []byte) {
 			if n.count() > 0 {
 				break
 			}
-			omit = append(omit[:len(omit):len(omit)], rr.TypeRRSIG) // where it is signatures that are asked for
+			omit = append(omit[:len(omit):len(omit)], rr.TypeRRSIG) // for queries for signatures
 		}
 	}
 }
 
-// vital signs a set without which the zone cannot be served.
+// vital signs a set that the zone cannot be served without.
 func (p *pen) vital(owner rr.Name, typ rr.Type, ttl uint32, data [][]byte) {
 	before := p.lack.sets
 	p.sign(owner, typ, ttl, data)
@@ -265,13 +265,13 @@ func (p *pen) sign(owner rr.Name, typ rr.Type, ttl uint32, data [][]byte) {
 	}
 }
 
-// serially is how many nodes are signed by the goroutine that has them, and not by several.
+// serially is up to how many nodes one goroutine signs them by itself.
 const serially = 256
 
-// write signs nodes in both of the signer's generations. Many nodes are shared out over half of the processors, so that
+// write signs nodes in both of the signer's generations. It shares many nodes out over half of the processors, so that
 // queries keep the others.
 //
-// What is lacking is of those in use.
+// The lack that it returns is for the generation in use.
 func (z *zone) write(s *Snapshot, nodes func(yield func(node) bool)) (lack, error) {
 	now, next := z.signing.signer.Generations()
 	lacks, err := z.writeIn(s, now, nodes)
@@ -344,7 +344,7 @@ func (t *tree) nodes(yield func(node) bool) {
 	}
 }
 
-// Signed calls f with the signer of each zone that is signed, until f returns false.
+// Signed calls f with the signer of each signed zone, until f returns false.
 func (s *Snapshot) Signed(f func(origin rr.Name, signer *dnssec.Signer) bool) {
 	for _, z := range s.zones {
 		if z.signing != nil && !f(z.origin, z.signing.signer) {
@@ -353,9 +353,9 @@ func (s *Snapshot) Signed(f func(origin rr.Name, signer *dnssec.Signer) bool) {
 	}
 }
 
-// Prepare signs, in the generation that the zone's signer has prepared, all that the zone has. It does what takes
-// longest of an epoch's turn before the turn. lacks is how many signatures others have still to make, in a zone whose
-// keys are not here.
+// Prepare signs everything that a zone has, in the generation that its signer has prepared. So the slowest part of
+// switching to an epoch is done before the switch. lacks is how many signatures others still have to make, for a zone
+// whose keys are not here.
 func (s *Snapshot) Prepare(origin rr.Name) (lacks int, err error) {
 	at, ok := s.origins[origin]
 	if !ok || s.zones[at].signing == nil {
@@ -372,7 +372,7 @@ func (s *Snapshot) Prepare(origin rr.Name) (lacks int, err error) {
 	return 0, nil
 }
 
-// Sweep ends the sweeps of signatures that have begun in signed zones, so that those that no longer count are let go.
+// Sweep ends the sweeps that have begun in signed zones, so that signatures no longer needed are dropped.
 func (s *Snapshot) Sweep() error {
 	for _, z := range s.zones {
 		if z.signing == nil {

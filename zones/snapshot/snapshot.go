@@ -30,7 +30,7 @@ type Snapshot struct {
 	roots     roots           // the same, for queries
 	depths    uint64          // bit n: some origin has n labels; 63: as many, or more
 	zones     []*zone
-	policies  []*steer.Policy // by number; nil: the number is not in use
+	policies  []*steer.Policy // by number; nil: the number is free
 	sharing   []*steer.Policy // the policies that use loads, by name
 	countries *geo.Areas      // nil: clients are not counted by country
 	table     *geo.Table      // nil: no location is known
@@ -49,8 +49,8 @@ type zone struct {
 	fixed    bool            // addresses are answered in the order in which they are written
 	transfer *zones.Transfer // who may transfer it; nil: nobody
 	signing  *signing        // nil: it is not signed here
-	sealed   *sealed         // nil: nothing of its primary's signing is answered
-	debug    []zones.Peer    // who may ask its debug name; none: it has none
+	sealed   *sealed         // nil: nothing that its primary signed is answered
+	debug    []zones.Peer    // who may ask for its debug name; none: it has no debug name
 
 	listing   bool     // it is a catalog zone
 	elsewhere bool     // it lives on another primary
@@ -79,7 +79,7 @@ func (s *Snapshot) Program() *steer.Program { return s.program }
 // Stats returns the counts of what the snapshot holds.
 func (s *Snapshot) Stats() Stats { return s.stats }
 
-// Policy returns the policy of a name, nil if there is none.
+// Policy returns the policy of a name, or nil if there is none.
 func (s *Snapshot) Policy(name string) *steer.Policy {
 	for _, p := range s.policies {
 		if p != nil && p.Name == name {

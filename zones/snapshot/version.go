@@ -16,7 +16,7 @@ import (
 // Version is a zone that lives on another primary, as it was at one serial. Its records are in trees like those of
 // zones, so later versions, and what is laid over it, share what they do not change. It never changes.
 //
-// What the primary's signing has made is apart from all else, as it does not hold where anything is laid over the zone.
+// What the primary's signing adds is kept apart, because it does not hold where something is laid over the zone.
 type Version struct {
 	origin rr.Name
 	trees
@@ -24,8 +24,8 @@ type Version struct {
 
 // trees are the parts of a Version.
 type trees struct {
-	tree   *tree // all but what signing makes, or needs
-	proofs *tree // what signing makes, or needs, but for signatures: NSEC, NSEC3, DNSKEY and the like
+	tree   *tree // everything except what signing adds or needs
+	proofs *tree // what signing adds or needs, except signatures: NSEC, NSEC3, DNSKEY and the like
 	seals  *tree // RRSIGs, by the name and type that they cover
 }
 
@@ -36,7 +36,8 @@ func (t *trees) each(f func(part **tree)) {
 	}
 }
 
-// cutOf returns the part that a record belongs to, and the type of its set there: of an RRSIG the one that it covers.
+// cutOf returns the part that a record belongs to, and the type of its set there. For an RRSIG, that is the type it
+// covers.
 func (t *trees) cutOf(typ rr.Type, data []byte) (part **tree, in rr.Type) {
 	switch {
 	case typ == rr.TypeRRSIG:
@@ -50,7 +51,7 @@ func (t *trees) cutOf(typ rr.Type, data []byte) (part **tree, in rr.Type) {
 // Origin returns the zone's origin.
 func (v *Version) Origin() rr.Name { return v.origin }
 
-// Serial returns the serial that the primary gave it.
+// Serial returns the serial that the primary gave the version.
 func (v *Version) Serial() uint32 { return SerialOf(v.SOA()) }
 
 // Sets returns the number of RRsets.
@@ -160,7 +161,7 @@ func (v *Version) From(old *Version) *Version {
 	return out
 }
 
-// since returns the edits that make the tree of another one, unless these are of more than so many names.
+// since returns the edits that turn the tree into another one. few is false if they are for more than most names.
 func (t *tree) since(old *tree, most int) (edits []edit, few bool) {
 	drop := func(n, now node) {
 		n.each(func(typ rr.Type, _ int, _ []byte) {
@@ -260,7 +261,7 @@ func (v *Version) Edit() *Edition {
 	return &Edition{origin: v.origin, trees: v.trees, open: map[setKey]*openSet{}}
 }
 
-// made reports whether signing a zone makes records of the type, or needs them.
+// made reports whether signing a zone adds records of the type, or needs them.
 func made(t rr.Type) bool {
 	return t.Proves() || t == rr.TypeDNSKEY || t == rr.TypeCDS || t == rr.TypeCDNSKEY
 }

@@ -22,7 +22,7 @@ type Zone struct {
 	generation *dnssec.Generation // nil: the zone is not signed
 }
 
-// Zone returns the zone with that origin, nil if there is none.
+// Zone returns the zone with that origin, or nil if there is none.
 func (s *Snapshot) Zone(origin rr.Name) *Zone {
 	at, ok := s.origins[origin]
 	if !ok {
