@@ -10,12 +10,13 @@ import (
 	"leeward/zones/steer"
 )
 
-// maxTargets is of how many records of an answer the targets' addresses are looked up. The room that is left holds
-// fewer.
+// maxTargets is for how many records of an answer the addresses of their targets are looked up. The room that is left
+// holds fewer.
 const maxTargets = 32
 
-// leads returns after how many octets of RDATA the name stands whose addresses are of use to whoever asks for the type,
-// and whether there is one: RFC 1035 sections 3.3.9 and 3.3.11, RFC 1183, RFC 2230, RFC 2782, RFC 9460 section 4.1.
+// leads says whether records of a type lead to a name whose addresses are useful to the client, and after how many
+// octets of RDATA that name stands: RFC 1035 sections 3.3.9 and 3.3.11, RFC 1183, RFC 2230, RFC 2782, RFC 9460 section
+// 4.1.
 func leads(typ uint16) (after int, ok bool) {
 	switch typ {
 	case wire.TypeNS:
@@ -28,15 +29,15 @@ func leads(typ uint16) (after int, ok bool) {
 	return 0, false
 }
 
-// targets goes through the names that the records of a set lead to, in the set and, side by side, in the message that
-// it was written to.
+// targets goes through the names that the records of a set lead to, in the set and, at the same time, in the message
+// that the set was written to.
 type targets struct {
 	rest  []byte // of the set
 	at    int    // of the next record in the message
 	after int
 }
 
-// next returns the name in full and where it is in the message; none when there are no more.
+// next returns a name in full, and where it is in the message. It returns nil when there are no more.
 func (t *targets) next(b *wire.Builder) (name []byte, at int) {
 	if len(t.rest) < wire.DataOffset {
 		return nil, 0
@@ -50,12 +51,12 @@ func (t *targets) next(b *wire.Builder) (name []byte, at int) {
 			return name[:end+1], at
 		}
 	}
-	// not RDATA of that type: it was written as RFC 3597 has it, and what follows cannot be trusted either
+	// the RDATA does not fit the type: it was written as in RFC 3597, and what follows cannot be trusted either
 	return nil, 0
 }
 
-// additional writes the addresses of what the answer leads to, in the room that is left: the answer begins at that
-// offset of the message. Nothing is truncated for them. Names in other zones are left to those who are asked for them.
+// additional writes the addresses of what the answer leads to, in the room that is left. at is where the answer begins
+// in the message. Nothing is truncated for their sake. Names in other zones are left to the servers of those.
 func (w *Worker) additional(state *State, client netip.Addr, at int) {
 	set := &w.found.Answer
 	typ := binary.BigEndian.Uint16(set.Wire[2:])
@@ -70,10 +71,10 @@ func (w *Worker) additional(state *State, client netip.Addr, at int) {
 		}
 		if len(name) == 1 {
 			if !service || priority[0]|priority[1] == 0 {
-				// no service there, no exchange, or in the mode of an alias none at all
+				// there is no service, there is no exchange, or the record is an alias to nothing
 				continue
 			}
-			name, place = w.name, w.owner // of a service, the owner itself (RFC 9460 section 2.5.2)
+			name, place = w.name, w.owner // the target of a service is then the owner itself (RFC 9460 section 2.5.2)
 		}
 		if typ != wire.TypeNS && w.before(set, after, i, name) {
 			continue
@@ -98,9 +99,9 @@ func (w *Worker) before(set *snapshot.Set, after, n int, name []byte) bool {
 	return false
 }
 
-// refer writes a referral: the NS of the cut, and the addresses of the name servers that this zone knows. Those below
-// the cut are of the referral: what does not fit has to come over TCP (RFC 9471 section 3.1). The others come after
-// them, in the room that is left.
+// refer writes a referral: the NS of the cut, and the addresses of its name servers that this zone knows. Those below
+// the cut are part of the referral: if they do not fit, the client must use TCP (RFC 9471 section 3.1). The others
+// follow, in the room that is left.
 func (w *Worker) refer(state *State, client netip.Addr) {
 	b, ns := &w.build, &w.found.Authority
 	at := b.Len()
@@ -130,11 +131,11 @@ func (w *Worker) refer(state *State, client netip.Addr) {
 	}
 }
 
-// addresses writes what was found for a name that is at that offset of the message, and reports whether it all went in.
+// addresses writes what was found for the name at an offset of the message. It reports whether everything fitted.
 func (w *Worker) addresses(state *State, client netip.Addr, place int) bool {
 	found := &w.beside
 	secure := w.secure()
-	if secure && found.Wild { // what would prove it has no place here
+	if secure && found.Wild { // the proof that it would need has no place here
 		return true
 	}
 	if found.Policy != nil {
@@ -157,9 +158,9 @@ func (w *Worker) addresses(state *State, client netip.Addr, place int) bool {
 	return true
 }
 
-// steerBeside writes what a policy answers to the client for a name in the additional section. Resolvers keep that for
-// all of their clients (RFC 7871 section 7.3.1), so for a query with a client subnet it is left out where the client
-// matters.
+// steerBeside writes what a policy answers this client for a name in the additional section. Resolvers keep that for
+// all their clients (RFC 7871 section 7.3.1). So for a query with a client subnet, it is left out if it depends on the
+// client.
 func (w *Worker) steerBeside(view *steer.View, client netip.Addr, place int) bool {
 	p, d := w.beside.Policy, &w.decision
 	if p.Alias {

@@ -19,8 +19,8 @@ type ahead struct {
 }
 
 const (
-	fewAhead  = 4  // looking ahead pays from so many requests on
-	mostAhead = 64 // requests at once
+	fewAhead  = 4  // with fewer requests, looking ahead does not pay
+	mostAhead = 64 // number of requests at once
 )
 
 // Ahead fetches the memory that requests will need into the cache, before Respond is called for each of them.

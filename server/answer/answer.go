@@ -37,35 +37,36 @@ import (
 
 // Options are a Responder's settings. The zero value of a field stands for its default.
 type Options struct {
-	// ID names this server among the servers of a zone; NSID says it to a query that asks (RFC 5001). Where it is
-	// empty, the option is not answered. At most 128 octets.
+	// ID names this server among the servers of a zone. NSID tells it to a query that asks (RFC 5001); if it is empty,
+	// NSID is not answered. At most 128 octets.
 	ID string
 
-	// Chaos is what questions of class CH are told.
+	// Chaos is what questions of class CH are answered.
 	Chaos Chaos
 
-	// RateLimit bounds the responses over transports whose clients can be forged. The zero value is no limit.
+	// RateLimit bounds the responses over transports on which clients' addresses can be forged. The zero value sets no
+	// limit.
 	RateLimit RateLimit
 
-	// Handlers answer what is not answered from memory.
+	// Handlers answer requests that are not answered from memory.
 	Handlers Handlers
 
 	// Tap takes copies of queries and responses. nil: nobody follows them.
 	Tap *Tap
 
-	// CountTop has clients and names counted, so that Top can say who asks most.
+	// CountTop says to count clients and names, so that Top can say who asks most.
 	CountTop bool
 
-	// Log is where faults go; nothing is logged for a query that goes well. Silent if nil.
+	// Log gets faults. Nothing is logged for a query that goes well. nil: faults are not logged.
 	Log *slog.Logger
 
-	// Registerer takes the metrics. None are registered if nil.
+	// Registerer gets the metrics. nil: none are registered.
 	Registerer prometheus.Registerer
 
-	// Now is the clock by which the TTLs of endpoints' names run out. time.Now if nil.
+	// Now is the clock by which the TTLs of endpoints' names run out. nil: time.Now.
 	Now func() time.Time
 
-	// Seed draws a seed for a Worker's random generator. math/rand/v2's Uint64 if nil.
+	// Seed draws a seed for the random generator of a Worker. nil: Uint64 of math/rand/v2.
 	Seed func() uint64
 
 	uncounted bool // policies are not counted apart
@@ -77,8 +78,8 @@ type State struct {
 	Snapshot *snapshot.Snapshot
 	View     *steer.View
 
-	// Stale says that for long nobody has known whether the snapshot is the newest. Answers say so to whoever sends an
-	// OPT record (RFC 8914 section 4.4).
+	// Stale says that for a long time nobody has known whether the snapshot is the newest. Answers then say so to
+	// queries with an OPT record (RFC 8914 section 4.4).
 	Stale bool
 
 	bases []uint32 // the first cell of each policy, by its number (ledger); Publish sets it
@@ -92,20 +93,20 @@ type Responder struct {
 
 	state    atomic.Pointer[State]
 	counts   *counts
-	aside    *stripe // counts what exchanges do
+	aside    *stripe // for what exchanges do
 	ledger   ledger
 	asked    asking
-	topping  *topping // nil: who asks most is not counted
+	topping  *topping // nil: nobody counts who asks most
 	panics   panicLog
 	limiter  *rrl.Limiter                  // nil: responses are not limited
 	cookies  atomic.Pointer[cookieSecrets] // never nil
 	handlers [kinds]Handler                // nil: its requests get REFUSED or NOTIMP
-	start    time.Time                     // of the monotonic clock that workers look at
-	made     time.Time                     // as Options.Now said; counts are since then
+	start    time.Time                     // by the monotonic clock that workers read
+	made     time.Time                     // by Options.Now; counts begin here
 }
 
-// New returns a Responder that tells queries SERVFAIL until the first Publish. It fails for an ID that is too long, a
-// rate limit out of range, or metrics that are registered already.
+// New returns a Responder that answers SERVFAIL until the first Publish. It fails if the ID is too long, the rate limit
+// is out of range, or the metrics are already registered.
 func New(o Options) (*Responder, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -144,9 +145,9 @@ func New(o Options) (*Responder, error) {
 	return r, nil
 }
 
-// Publish makes every query from now on answer from the state: a query that is received after Publish has returned
-// never sees what was before. The state must not change afterwards. Until the first Publish, and after one that lacks
-// its Snapshot or its View, queries are told SERVFAIL.
+// Publish makes every query from now on be answered from the state. A query that is received after Publish has returned
+// never sees an earlier state. The state must not change afterwards. Until the first Publish, and after one without a
+// Snapshot or a View, queries get SERVFAIL.
 func (r *Responder) Publish(state State) {
 	if state.Snapshot == nil || state.View == nil {
 		r.state.Store(nil)
@@ -158,5 +159,5 @@ func (r *Responder) Publish(state State) {
 	r.state.Store(&state)
 }
 
-// Run gathers who asks (Asked) and how much of it is new (Counts) until the context ends.
+// Run gathers who asks (Asked), and how many of the queries are recent (Counts), until the context ends.
 func (r *Responder) Run(ctx context.Context) { r.followAsked(ctx) }

@@ -10,39 +10,39 @@ import (
 	"leeward/zones/steer"
 )
 
-// Which clients ask is counted by their steer.Kind, for forecasts: never by address. A worker looks at a sample of the
-// queries that it steers, as the whole order of pools takes longer to find than the answer does, and adds it to a table
-// of fixed size. Every few seconds somebody else takes the table away, puts another one in its place, and adds what it
-// has to counts that fade.
+// Clients are counted by their steer.Kind, never by address, for forecasts. A worker looks at only a sample of the
+// queries that it steers, because finding the whole order of pools takes longer than the answer does. It adds the
+// sample to a table of fixed size. Every few seconds another goroutine replaces that table, and adds its content to
+// counts that fade.
 
 const (
-	kindSlots  = 256 // of a table; a power of two
-	kindProbes = 16  // slots that are tried for a kind
-	askedStep  = 512 // after so many samples half as many queries are looked at, down to
+	kindSlots  = 256 // of a table; must be a power of two
+	kindProbes = 16  // slots that are tried for one kind
+	askedStep  = 512 // after this many samples, half as many queries are looked at, down to
 	askedMask  = 255 // one in 256
 
 	askedEvery = 5 * time.Second
-	askedHalf  = 5 * time.Minute // after which a query counts for half
-	askedMost  = 4096            // orders that are counted in all
+	askedHalf  = 5 * time.Minute // after which a query counts half
+	askedMost  = 4096            // orders of pools that are counted in total
 )
 
-// kindTable is what one worker has counted since the table was put there. Workers of TCP share one.
+// kindTable is what one worker has counted since the table was installed. TCP workers share one.
 type kindTable struct {
-	mask    atomic.Uint64 // a query is looked at whose random number has none of these bits
+	mask    atomic.Uint64 // a query is looked at if its random number has none of these bits
 	samples atomic.Uint64
-	other   atomic.Uint64 // queries of kinds for which there was no room
+	other   atomic.Uint64 // queries of kinds that found no room
 	slots   [kindSlots]kindSlot
 }
 
-// kindSlot counts one kind. It is taken by its policy, and has its code a moment later.
+// kindSlot counts one kind. Setting its policy takes the slot; its code follows a moment later.
 type kindSlot struct {
 	policy  atomic.Pointer[steer.Policy]
-	code    atomic.Uint64 // 1 more than that; 0: not there yet
+	code    atomic.Uint64 // 1 more than the code; 0: not set yet
 	queries atomic.Uint64
 	samples atomic.Uint64
 }
 
-// kindTables are a stripe's two tables: one that is counted in, and one that has been taken away.
+// kindTables are the two tables of a stripe: the one that is counted in, and the one that was taken away.
 type kindTables struct {
 	now  atomic.Pointer[kindTable]
 	both [2]*kindTable
@@ -53,7 +53,7 @@ func (k *kindTables) open() {
 	k.now.Store(k.both[0])
 }
 
-// add counts a query of the policy, if it is one of those that are looked at.
+// add counts a query of the policy, if it belongs to the sample.
 func (k *kindTables) add(p *steer.Policy, req *steer.Request) {
 	t := k.now.Load()
 	if req.Random&t.mask.Load() == 0 {
@@ -84,8 +84,8 @@ func (t *kindTable) add(p *steer.Policy, code uint64) {
 	t.other.Add(weight)
 }
 
-// turn has the table read that was taken away a turn ago, which nobody adds to any more, and puts it in place of the
-// present one.
+// turn has the table read that was taken away one turn ago, to which nobody adds any more. It then puts it in place of
+// the present one.
 func (k *kindTables) turn(read func(*kindTable)) {
 	now := k.now.Load()
 	for _, t := range k.both {
@@ -110,7 +110,7 @@ func (t *kindTable) clear() {
 	}
 }
 
-// asking is what all workers have counted, fading.
+// asking is what all workers have counted, fading over time.
 type asking struct {
 	mu      sync.Mutex
 	seconds float64
@@ -118,7 +118,7 @@ type asking struct {
 	orders  map[string]*steer.AskedOrder
 }
 
-// fade lets time go by.
+// fade lets the counts fade by a span of time.
 func (a *asking) fade(past time.Duration) {
 	keep := math.Exp2(-past.Seconds() / askedHalf.Seconds())
 	a.seconds = a.seconds*keep + past.Seconds()
@@ -131,7 +131,7 @@ func (a *asking) fade(past time.Duration) {
 	}
 }
 
-// read adds what a table has.
+// read adds the content of a table.
 func (a *asking) read(t *kindTable) {
 	a.other += float64(t.other.Load())
 	for i := range t.slots {
@@ -156,7 +156,7 @@ func (a *asking) read(t *kindTable) {
 	}
 }
 
-// tallyAsked lets time go by and takes up what workers have counted.
+// tallyAsked lets the counts fade, and adds what workers have counted.
 func (r *Responder) tallyAsked(past time.Duration) {
 	r.asked.mu.Lock()
 	defer r.asked.mu.Unlock()
@@ -164,7 +164,7 @@ func (r *Responder) tallyAsked(past time.Duration) {
 	r.counts.each(func(on *stripe) { on.kinds.turn(r.asked.read) })
 }
 
-// followAsked does so again and again until the context ends.
+// followAsked does that again and again until the context ends.
 func (r *Responder) followAsked(ctx context.Context) {
 	tick := time.NewTicker(askedEvery)
 	defer tick.Stop()
@@ -187,8 +187,8 @@ func (r *Responder) followAsked(ctx context.Context) {
 	}
 }
 
-// Asked returns which clients have asked within the last minutes, so many orders at most; what came within the last ten
-// seconds may be missing. nil: nobody has.
+// Asked returns which clients have asked in the last minutes, with at most most orders of pools. Queries of the last
+// ten seconds may be missing. It returns nil if nobody has asked.
 func (r *Responder) Asked(most int) *steer.Asked {
 	r.asked.mu.Lock()
 	defer r.asked.mu.Unlock()

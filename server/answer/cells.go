@@ -7,24 +7,25 @@ import (
 	"leeward/zones/steer"
 )
 
-// Answers of policies are counted in cells: one for each policy, rule and pool (steer.Policy.Cell). A ledger says which
-// numbers are whose. cellsPerPage and cellPages bound how many there are: a million, far above what one server steers.
+// Answers of policies are counted in cells, one for each combination of policy, rule and pool (steer.Policy.Cell). A
+// ledger says which policy owns which cells. cellsPerPage and cellPages bound their number: a million, far more than
+// one server steers.
 const (
 	cellsPerPage = 1024
 	cellPages    = 1024
 	mostCells    = cellsPerPage * cellPages
 )
 
-// cellPage is some cells as one worker has counted them.
+// cellPage is a page of cells as one worker has counted them.
 type cellPage [cellsPerPage]atomic.Uint64
 
-// cellTally is one worker's cells. It has pages for as many as there are before a policy that has them is served, and
-// never loses one, so that a worker adds to a place that does not move.
+// cellTally is the cells of one worker. Before a policy is served, the tally gets pages for its cells. It never loses a
+// page, so that a worker adds to a place that does not move.
 type cellTally struct {
 	pages [cellPages]atomic.Pointer[cellPage]
 }
 
-// at returns the place of a cell; nil if there is none.
+// at returns the place of a cell, or nil if there is none.
 func (c *cellTally) at(cell uint32) *atomic.Uint64 {
 	if page := cell / cellsPerPage; page < cellPages {
 		if counts := c.pages[page].Load(); counts != nil {
@@ -42,9 +43,9 @@ func (c *cellTally) get(cell uint32) uint64 {
 	return 0
 }
 
-// answered are the cells that a worker has counted in since it last told anybody. Each policy has cells of its own, so
-// a cell is rarely in the cache, and an atomic addition waits for it: a batch has the memory of all of them fetched
-// first.
+// answered are the cells that a worker has counted in since its last report. Each policy has cells of its own, so a
+// cell is rarely in the cache, and an atomic addition would wait for memory. So a batch first fetches the memory of all
+// its cells.
 type answered struct {
 	cells [mostAhead]uint32
 	n     int
@@ -59,7 +60,7 @@ func (a *answered) note(cell uint32, to *cellTally) {
 	a.n++
 }
 
-// tell adds what was noted.
+// tell adds what was noted to the tally.
 func (a *answered) tell(to *cellTally) {
 	cells := a.cells[:a.n]
 	if len(cells) >= fewAhead {
@@ -84,7 +85,8 @@ func (c *cellTally) grow(n uint32) {
 	}
 }
 
-// cell is where what the worker has decided is counted: a cell of the policy, or the one for all that have none.
+// cell returns where the worker's decision is counted: in a cell of the policy, or in the one for policies that have
+// none.
 func (s *State) cell(w *Worker) uint32 {
 	p := w.found.Policy
 	if base := s.base(p); base != nil && *base != 0 {
@@ -93,7 +95,7 @@ func (s *State) cell(w *Worker) uint32 {
 	return 0
 }
 
-// base says which is the policy's first cell, 0 if it has none; nil: it is not known here.
+// base returns the first cell of a policy: 0 if the policy has none, and nil if it is not known here.
 func (s *State) base(p *steer.Policy) *uint32 {
 	if n := uint(p.Number); n < uint(len(s.bases)) {
 		return &s.bases[n]
@@ -101,7 +103,8 @@ func (s *State) base(p *steer.Policy) *uint32 {
 	return nil
 }
 
-// openCell is where it is counted that the policy fails open; beyond all if it has no cells, as cell 0 counts answers.
+// openCell returns the cell that counts how often the policy fails open. Without cells, it is out of range: cell 0
+// counts answers.
 func (s *State) openCell(p *steer.Policy) uint32 {
 	if base := s.base(p); base != nil && *base != 0 {
 		return *base

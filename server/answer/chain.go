@@ -13,10 +13,10 @@ import (
 )
 
 // maxChain is how many CNAMEs and DNAMEs are followed. Their records take less than the 16 KiB that a compression
-// pointer reaches.
+// pointer can reach.
 const maxChain = 16
 
-// follow answers the question, and proves what wildcards have had a part in it.
+// follow answers the question. It also proves what wildcards contributed.
 func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	w.signing.wilds, w.signing.proofs, w.signing.broken = 0, 0, false
 	if state.Snapshot.Debugged() && w.debugs(state, client) {
@@ -35,10 +35,10 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	return rcode
 }
 
-// chase writes what the tree has for the question, going on at the target of each CNAME and DNAME for as long as that
-// is ours (RFC 1034 4.3.2 step 3a, RFC 6672 section 3.2), and returns the RCODE: that of the last name (RFC 6604
-// section 3). AA is about the first owner (RFC 1035 4.1.1). A chain that bites its tail, or has too many links, ends
-// there with NOERROR.
+// chase writes what the tree has for the question, and goes on at the target of each CNAME and DNAME while that is in a
+// zone of ours (RFC 1034 section 4.3.2 step 3a, RFC 6672 section 3.2). It returns the RCODE of the last name (RFC 6604
+// section 3). AA is about the first owner (RFC 1035 section 4.1.1). A chain that leads back to itself, or has too many
+// links, ends there with NOERROR.
 func (w *Worker) chase(state *State, client netip.Addr) (rcode uint16) {
 	q, b, found := &w.query, &w.build, &w.found
 	w.name, w.owner, w.turns = q.Name(), wire.QName, 0
@@ -46,7 +46,7 @@ func (w *Worker) chase(state *State, client netip.Addr) (rcode uint16) {
 	for link := 0; ; link++ {
 		state.Snapshot.Lookup(name, q.Type, q.Class, found)
 		w.trace.looked(w, link)
-		if link == 0 { // all that follows, follows from it
+		if link == 0 { // everything else follows from this
 			w.subject, w.ours = subjectOf(found, w.name), found.Outcome != snapshot.Refused
 		}
 		switch found.Outcome {
@@ -55,7 +55,7 @@ func (w *Worker) chase(state *State, client netip.Addr) (rcode uint16) {
 				b.SetError(wire.ErrorNotAuthoritative, "")
 				return wire.RcodeRefused
 			}
-			return wire.RcodeNoError // the rest of the chain is others'
+			return wire.RcodeNoError // the rest of the chain is up to others
 		case snapshot.Referral:
 			w.refer(state, client)
 			return wire.RcodeNoError
@@ -78,15 +78,15 @@ func (w *Worker) chase(state *State, client netip.Addr) (rcode uint16) {
 		case snapshot.Steered:
 			if target, rcode = w.steer(state, client, w.owner); target == nil || w.scope > 0 ||
 				q.Type == wire.TypeCNAME || w.any() {
-				// with a scope, what an alias leads to is left to who asks for it, as it has another one (RFC 7871
-				// section 7.2.1)
+				// with a scope, clients must ask for an alias's target by themselves, because it has another scope (RFC
+				// 7871 section 7.2.1)
 				return rcode
 			}
 		case snapshot.NoData:
 			if w.link(state) {
 				return wire.RcodeNoError
 			}
-			if found.Policy != nil { // to whom its addresses do not exist, nor does anything else
+			if found.Policy != nil { // for this client it has no addresses, nor anything else
 				if w.decide(state.View, client); w.decision.Says == steer.SaysNXDomain {
 					return w.says(state, steer.SaysNXDomain, w.owner)
 				}
@@ -137,15 +137,15 @@ func (w *Worker) chase(state *State, client netip.Addr) (rcode uint16) {
 	}
 }
 
-// expire says for how long the zone is good whose SOA is asked for, by a secondary (RFC 7314 section 4).
+// expire says for how long the zone is valid whose SOA a secondary asks for (RFC 7314 section 4).
 func (w *Worker) expire() {
 	if seconds, ok := w.found.Expire(time.Now()); ok {
 		w.build.SetExpire(seconds)
 	}
 }
 
-// notCurrent answers for a zone that there is nothing current of: it lives on another primary, or is configured here
-// and cannot be read.
+// notCurrent answers for a zone that has no current content: it lives on another primary, or it is configured here and
+// cannot be read.
 func (w *Worker) notCurrent(why snapshot.Outcome) (rcode uint16) {
 	w.build.SetAuthoritative(false)
 	switch why {
@@ -161,7 +161,7 @@ func (w *Worker) notCurrent(why snapshot.Outcome) (rcode uint16) {
 	return wire.RcodeServFail
 }
 
-// target is a name in wire form, a worker's own copy: what a look-up gives lasts until the next one.
+// target is a worker's own copy of a name in wire form: the result of a look-up lasts only until the next one.
 type target struct {
 	name [wire.MaxName]byte
 	size int
@@ -172,7 +172,7 @@ func (t *target) set(name []byte) []byte {
 	return t.name[:t.size]
 }
 
-// been reports whether the name was asked for, or led to by one of that many links.
+// been reports whether the name was asked for, or is the target of one of the first so many links.
 func (w *Worker) been(links int, name []byte) bool {
 	if bytes.Equal(w.query.Name(), name) {
 		return true

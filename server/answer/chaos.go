@@ -6,7 +6,8 @@ import (
 	"leeward/server/wire"
 )
 
-// Chaos is what a server says of itself to questions of class CH and type TXT. What is empty is refused.
+// Chaos is what a server says about itself to questions of class CH and type TXT. A name whose field is empty is
+// refused.
 type Chaos struct {
 	ID      string // to id.server and hostname.bind (RFC 4892)
 	Version string // to version.bind and version.server
@@ -18,7 +19,8 @@ type chaosText struct {
 	record []byte // owner (two zero octets), TYPE, CLASS, TTL, RDLENGTH, RDATA
 }
 
-// texts makes the records. Their TTL is 0: what answers is this server, not the next that an anycast address leads to.
+// texts makes the records. Their TTL is 0: they are about this server, and the next query to an anycast address may
+// reach another one.
 func (c Chaos) texts() (all []chaosText) {
 	add := func(text string, names ...string) {
 		if text == "" {

@@ -12,34 +12,34 @@ import (
 	"leeward/zones/steer"
 )
 
-// Counts says how much was asked and answered since the Responder was made, and lately. Every number is exact: each
-// query is in it once its response is on its way. The lists have those rows first that count most lately, and then most
-// in all. New fields may come; none goes or changes its meaning.
+// Counts says how much was asked and answered since the Responder was made, and recently. Every number is exact: a
+// query is counted before its response is sent. The lists are sorted by the most recent counts, then by the totals,
+// largest first. Fields are added, but never removed, and never change their meaning.
 type Counts struct {
 	Server  string     `json:"server,omitempty"`
-	Since   time.Time  `json:"since"`   // the Responder was made
-	At      time.Time  `json:"at"`      // the numbers are of then
+	Since   time.Time  `json:"since"`   // when the Responder was made
+	At      time.Time  `json:"at"`      // when the numbers were taken
 	Windows [2]float64 `json:"windows"` // seconds: how far lastMinute and lastFiveMinutes go back
 
-	Queries   Count          `json:"queries"`   // received, of whatever kind
-	Steered   Count          `json:"steered"`   // of these, answered by a policy
-	FailOpen  Count          `json:"failOpen"`  // of these, as if all endpoints were healthy, none being so
+	Queries   Count          `json:"queries"`   // received, of any kind
+	Steered   Count          `json:"steered"`   // those answered by a policy
+	FailOpen  Count          `json:"failOpen"`  // steered as if all endpoints were healthy, because none was
 	Types     []TypeCount    `json:"types"`     // Queries by QTYPE
 	Rcodes    []RcodeCount   `json:"rcodes"`    // responses
-	Pools     []PoolCount    `json:"pools"`     // answers with addresses, or names, of the pool
+	Pools     []PoolCount    `json:"pools"`     // answers with addresses or names of the pool
 	Policies  []PolicyCount  `json:"policies"`  // Steered by policy, its rules, and their pools
 	Countries []CountryCount `json:"countries"` // Steered by the client's country; empty unless these are counted
 
-	// Uncounted is the part of Steered that is in no policy's row: there was no room for the policy's cells, or it is
-	// gone and there was no room for its name.
+	// Uncounted is the part of Steered that no policy's row has. There was no room for the policy's cells; or the
+	// policy is gone, and there was no room for its name.
 	Uncounted Count `json:"uncounted"`
 	Left      struct {
 		Policies int `json:"policies"`
 		Pools    int `json:"pools"`
-	} `json:"left"` // rows that the lists lack
+	} `json:"left"` // number of rows that the lists leave out
 }
 
-// Count is one number and how much of it is new.
+// Count is a number, and how much of it is recent.
 type Count struct {
 	Total           uint64 `json:"total"`
 	LastMinute      uint64 `json:"lastMinute"`      // within Windows[0]
@@ -54,7 +54,7 @@ func (c *Count) add(o Count) {
 
 // TypeCount counts queries for a type.
 type TypeCount struct {
-	Type string `json:"type"` // "other": types that are not counted apart; "none": no question that can be read
+	Type string `json:"type"` // "other": types without a row; "none": requests whose question cannot be read
 	Count
 }
 
@@ -64,13 +64,13 @@ type RcodeCount struct {
 	Count
 }
 
-// PoolCount counts answers of a pool.
+// PoolCount counts answers with a pool.
 type PoolCount struct {
-	Pool string `json:"pool"` // "", in a rule: answers without a pool, such as NODATA
+	Pool string `json:"pool"` // "", only in a rule: answers without a pool, such as NODATA
 	Count
 }
 
-// PolicyCount counts answers of a policy.
+// PolicyCount counts answers by a policy.
 type PolicyCount struct {
 	Policy string `json:"policy"`
 	Count
@@ -78,9 +78,9 @@ type PolicyCount struct {
 	Rules    []RuleCount `json:"rules"`
 }
 
-// RuleCount counts answers by a rule. A rule that was changed has a row for each condition that it had.
+// RuleCount counts answers by a rule. A rule that has changed has one row for each condition that it had.
 type RuleCount struct {
-	Rule int    `json:"rule"` // from 0; -1: no rule held
+	Rule int    `json:"rule"` // from 0; -1: no rule matched
 	When string `json:"when"` // its condition in words, cut to 200 octets
 	Count
 	Pools []PoolCount `json:"pools"`
@@ -88,7 +88,7 @@ type RuleCount struct {
 
 // CountryCount counts the clients of a country.
 type CountryCount struct {
-	Country string `json:"country"` // ISO 3166-1; "": it is not known
+	Country string `json:"country"` // ISO 3166-1; "": not known
 	Count
 }
 
@@ -99,7 +99,7 @@ const (
 	mostWhen = 200 // octets of a condition
 )
 
-// sample is what had been counted at a time, as far as differences need it.
+// sample is what had been counted at one time, as far as differences need it.
 type sample struct {
 	at     time.Time
 	cells  []uint32
@@ -107,7 +107,7 @@ type sample struct {
 	places countrySums
 }
 
-// reading is everything that has been counted by now, and by two earlier times.
+// reading is everything that has been counted up to now, and up to two earlier times.
 type reading struct {
 	now    time.Time
 	tally  tally
@@ -115,11 +115,11 @@ type reading struct {
 	places countrySums
 	minute *sample
 	five   *sample
-	sheets []*sheet           // whose the cells are
-	past   map[pastKey]uint64 // what closed sheets have counted
+	sheets []*sheet           // the owners of the cells
+	past   map[pastKey]uint64 // counts of closed sheets
 }
 
-// sample notes what has been counted, and closes sheets that nobody adds to any more.
+// sample records what has been counted, and closes sheets that nobody adds to any more.
 func (r *Responder) sample(now time.Time) {
 	l := &r.ledger
 	l.reading.Lock()
@@ -134,13 +134,14 @@ func (r *Responder) sample(now time.Time) {
 	l.close(now, r.counts)
 }
 
-// youngest is the youngest sample that is so old; the oldest if none is, and nothing at all where there is none.
+// youngest returns the youngest sample that has at least this age. If there is none, it returns the oldest, or an empty
+// one if there are no samples.
 func (l *ledger) youngest(now time.Time, age time.Duration, start time.Time) *sample {
 	found := &sample{at: start}
 	for i := range l.samples {
 		s := &l.samples[i]
 		if s.at.IsZero() {
-			return &sample{at: start} // the server is younger
+			return &sample{at: start} // the server is younger than that
 		}
 		if found = s; now.Sub(s.at) >= age {
 			break
@@ -154,23 +155,23 @@ func (x *reading) counter(i int) Count {
 	return Count{n, n - x.minute.tally[i], n - x.five.tally[i]}
 }
 
-// cell is what a cell has counted; total is that for its present owner.
+// cell returns the count of a cell. total is the part of it that belongs to the present owner.
 func (x *reading) cell(i uint32, total uint64) Count {
 	return Count{total, lately(x.cells[i], x.minute, i, total), lately(x.cells[i], x.five, i, total)}
 }
 
 func lately(sum uint64, before *sample, i uint32, total uint64) uint64 {
 	if int(i) >= len(before.cells) {
-		return total // the cell is younger
+		return total // the owner is younger
 	}
 	return uint64(uint32(sum) - before.cells[i])
 }
 
-// Counts returns what has been counted. of is a policy or a pool, whose rows alone are listed; "" lists all. most
+// Counts returns what has been counted. of is a policy or a pool, and limits the lists to its rows; "" lists all. most
 // bounds each list of policies and pools.
 func (r *Responder) Counts(of string, most int) *Counts { return r.count(&book{of: of}, most) }
 
-// PoolCounts is Counts("", most) without the list of policies: what it costs does not grow with their rules.
+// PoolCounts is Counts("", most) without the list of policies. What it costs does not grow with their rules.
 func (r *Responder) PoolCounts(most int) *Counts { return r.count(&book{poolsOnly: true}, most) }
 
 func (r *Responder) count(b *book, most int) *Counts {
@@ -221,7 +222,7 @@ func (r *Responder) count(b *book, most int) *Counts {
 	return out
 }
 
-// read copies what has been counted: nobody who samples, or closes sheets, waits for what is made of it.
+// read copies what has been counted. So nobody who samples or closes sheets waits for what is made of the copy.
 func (r *Responder) read() *reading {
 	l := &r.ledger
 	l.reading.Lock()
@@ -236,7 +237,7 @@ func (r *Responder) read() *reading {
 	return x
 }
 
-// order puts what counts most first.
+// order sorts the largest counts first.
 func (c Count) order(o Count) int {
 	return cmp.Or(cmp.Compare(o.LastMinute, c.LastMinute), cmp.Compare(o.LastFiveMinutes, c.LastFiveMinutes),
 		cmp.Compare(o.Total, c.Total))
@@ -306,7 +307,7 @@ func (b *book) enter(key pastKey, n Count) {
 	to.Pools[pool].add(n)
 }
 
-// close orders the rows and keeps so many.
+// close sorts the rows, and keeps the first most of them.
 func (b *book) close(most int) {
 	for _, p := range b.policies {
 		p.Rules = slices.DeleteFunc(p.Rules, func(r RuleCount) bool { return r.Rule < 0 && r.Total == 0 })

@@ -6,25 +6,25 @@ import (
 	"sync/atomic"
 )
 
-// The counters are numbers of a tally. Those that have a label are runs of them.
+// The counters are indexes into a tally. A counter with a label is a run of them.
 const (
-	queries   = 0                          // by transport and family
+	queries   = 0                          // by transport and address family
 	responses = queries + 2*mostTransports // by RCODE; those above the last are counted as the last
 	types     = responses + responseCodes  // queries by QTYPE: see typeRows
-	single    = types + mostTypes          // the rest, one each
+	single    = types + mostTypes          // the others, one each
 
 	responseCodes = 24 // RFC 6895 assigns 0 to 23; EDNS carries those above 15
 )
 
 const (
 	droppedShort = single + iota // too short for a header, or a response
-	droppedPanic                 // a fault of ours
-	dropped                      // by Loss: what a transport has dropped
+	droppedPanic                 // a fault of this program
+	dropped                      // by Loss: dropped by a transport
 	_
 	_
 	truncated // responses with TC set
 	steered   // answered by a policy
-	failOpen  // of these, with nothing healthy
+	failOpen  // those with nothing healthy
 	subnets   // queries with an ECS option
 	notReady  // answered before there was a snapshot
 
@@ -32,7 +32,7 @@ const (
 	limitDropped
 	limitSlipped // sent truncated
 	limitCookie  // sent as BADCOOKIE
-	limitExempt  // sent as they are
+	limitExempt  // sent unchanged
 
 	cookies // by standing: queries with a cookie
 	_
@@ -41,24 +41,24 @@ const (
 	counters
 )
 
-// Loss is why a transport drops a request or its response.
+// Loss is why a transport drops a request or a response.
 type Loss int
 
 // The losses.
 const (
-	Busy    Loss = iota // it is to be answered later, and as many as may be are under way
-	Receive             // the system reported an error in place of a request
-	Send                // the system would not take the response
+	Busy    Loss = iota // the request would be answered later, but too many such are under way
+	Receive             // the system reported an error instead of a request
+	Send                // the system did not take the response
 )
 
-// tally is what one worker has counted since it last told anybody: plain numbers, one goroutine's.
+// tally is what one worker has counted since its last report. Its numbers are plain, for one goroutine.
 type tally [counters]uint64
 
-// stripe is a worker's counts as others may read them. A worker adds its tally after each batch of queries, before the
-// responses are sent, so that the queries of a batch share the cost of the atomic additions and whoever has a response
+// stripe is the counts of a worker as others may read them. A worker adds its tally after each batch of queries, before
+// it sends the responses. So the queries of a batch share the cost of the atomic additions, and whoever has a response
 // finds it counted.
 type stripe struct {
-	_    [64]byte // no cache line in common with what lies before or behind
+	_    [64]byte // no shared cache line with what lies before or after
 	sums [counters]atomic.Uint64
 	_    [64]byte
 
@@ -82,11 +82,11 @@ func (s *stripe) add(t *tally) {
 type counts struct {
 	mu      sync.Mutex
 	stripes []*stripe
-	ncells  uint32   // that every stripe has room for
+	ncells  uint32   // number of cells that every stripe has room for
 	ways    []string // the transports, by number
 }
 
-// way returns the first of the two numbers that queries over the transport of that name are counted by.
+// way returns the first of the two indexes by which queries over a transport are counted.
 func (c *counts) way(name string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +108,7 @@ func (c *counts) names() []string {
 	return slices.Clone(c.ways)
 }
 
-// stripe makes a new one. It stays for as long as the server, so that a sum never falls.
+// stripe makes a new stripe. It stays as long as the server, so that sums never fall.
 func (c *counts) stripe() *stripe {
 	s := new(stripe)
 	s.kinds.open()
@@ -139,7 +139,7 @@ func (c *counts) ofCell(cell uint32) (n uint64) {
 	return n
 }
 
-// ofCells returns what the first so many cells have counted.
+// ofCells returns the counts of the first n cells.
 func (c *counts) ofCells(n uint32) []uint64 {
 	sums := make([]uint64, n)
 	c.each(func(s *stripe) {
@@ -202,15 +202,15 @@ func (c *counts) sum() (t tally) {
 type Stats struct {
 	Queries   uint64
 	Responses uint64
-	Dropped   uint64 // without a response, for any reason
+	Dropped   uint64 // got no response, for whatever reason
 	Truncated uint64
 	Steered   uint64
 	FailOpen  uint64
-	NotReady  uint64 // told SERVFAIL, as there was no snapshot yet
+	NotReady  uint64 // got SERVFAIL, because there was no snapshot yet
 	Panics    uint64
 }
 
-// Stats sums the counts of all workers. What a Worker has in hand at the moment is missing.
+// Stats sums the counts of all workers. It misses what a Worker has not reported yet.
 func (r *Responder) Stats() Stats {
 	t := r.counts.sum()
 	stats := Stats{

@@ -15,21 +15,21 @@ import (
 	"leeward/zones/steer"
 )
 
-// A zone's debug name, _leeward.ZONE, tells those who may ask it which server they have met and what it takes them for:
-// one TXT record for each fact, a word and what it is. A name below it is of the name that it has before the label,
-// www._leeward.ZONE of www.ZONE: which rule and pool answer there. To all others none of these names exist.
+// A zone's debug name, _leeward.ZONE, tells those who may ask for it which server they have reached, and where it takes
+// them to be. Each fact is one TXT record of two strings, a word and its value. A name below the debug name is about
+// the name formed by its labels without _leeward: www._leeward.ZONE says which rule and pool answer for www.ZONE. For
+// everybody else none of these names exist.
 //
-// Nothing of it is to be kept by anybody: its TTL is 0, also where there is nothing, and its ECS scope is all of the
-// client's prefix, which it shows. It is no part of the zone. So in a signed zone it is signed as it is asked for, and
-// what is denied is denied by a record that says nothing of other names (RFC 4470), as the zone's own chain would deny
-// the name as a whole.
+// Nobody is to keep any of it. Its TTL is 0, for negative answers too. Its ECS scope is all of the client's prefix,
+// which it shows. It is not part of the zone. So a signed zone signs it on demand, and denies with a record that says
+// nothing about other names (RFC 4470), because the zone's own chain would deny the whole name.
 
-// mostFact is how many octets of a fact are told. With nine facts at most, an answer without signatures has some 1,300
-// octets at the very most; usually it is 400.
+// mostFact is the largest number of octets of a fact. With at most nine facts, an answer without signatures has at most
+// some 1,300 octets, and usually 400.
 const mostFact = 120
 
-// debugs reports whether the query is for a debug name, by somebody who may ask it. Explanations are of what everybody
-// gets.
+// debugs reports whether the query is for a debug name, by somebody who may ask for it. Explanations are about what
+// everybody gets.
 func (w *Worker) debugs(state *State, client netip.Addr) bool {
 	if w.trace != nil {
 		return false
@@ -39,7 +39,7 @@ func (w *Worker) debugs(state *State, client netip.Addr) bool {
 		return false
 	}
 	w.name, w.owner = w.query.Name(), wire.QName
-	w.ours, w.subject = true, subject{rrl.Answer, w.found.HashOf(w.name[at:])} // for all names below it
+	w.ours, w.subject = true, subject{rrl.Answer, w.found.HashOf(w.name[at:])} // one for all names below the debug name
 	return true
 }
 
@@ -52,7 +52,7 @@ func (w *Worker) debug(state *State, client netip.Addr) {
 	case q.Type == wire.TypeTXT || q.Type == wire.TypeRRSIG && w.found.Signer() != nil:
 		f := facts{}
 		w.tell(&f, state, client, at)
-		_, _ = state.Snapshot.Debug(q.Name(), q.Labels(), client, w.key, &w.found) // telling has looked up others
+		_, _ = state.Snapshot.Debug(q.Name(), q.Labels(), client, w.key, &w.found) // telling has looked up other names
 		w.name = q.Name()
 		set := wire.RRset{Owner: wire.QName, Data: f.records, Count: uint16(len(f.data))}
 		if w.signer() != nil {
@@ -73,7 +73,7 @@ func (w *Worker) debug(state *State, client netip.Addr) {
 	}
 }
 
-// onlyTXT says that the debug name has nothing of the type. Its NSEC is for who denies, and not answered by itself.
+// onlyTXT says that the debug name has nothing of the type. Its NSEC is only for denial, and is not answered by itself.
 func (w *Worker) onlyTXT() {
 	signer := w.signer()
 	if soa, _ := w.found.Negative(); len(soa) > wire.DataOffset {
@@ -96,8 +96,8 @@ func (w *Worker) onlyTXT() {
 	})
 }
 
-// signOnce makes signatures that are not kept, within what the worker may make, and lays them out as rrsigs does.
-// Without them the response is given up: one that is not signed would be bogus.
+// signOnce makes signatures that are not kept, as many as the worker may make, and lays them out as rrsigs does.
+// Without them the response is given up, because an unsigned one would be bogus.
 func (w *Worker) signOnce(owner []byte, typ rr.Type, ttl uint32, data [][]byte) []byte {
 	s := &w.signing
 	g := w.found.Signer().Now()
@@ -121,7 +121,7 @@ type facts struct {
 	data    [][]byte // the RDATA of each
 }
 
-// add adds a record of two strings, a word and what it is.
+// add adds a record of two strings, a word and its value.
 func (f *facts) add(word, is string) {
 	if len(is) > mostFact {
 		is = strings.ToValidUTF8(is[:mostFact-3], "") + "…"
@@ -135,7 +135,7 @@ func (f *facts) add(word, is string) {
 	f.data = append(f.data, f.records[at+wire.DataOffset:])
 }
 
-// tell says all that there is to the question. at is where the label of the debug name is in the question's name.
+// tell adds all facts for the question. at is where the label of the debug name is in the question's name.
 func (w *Worker) tell(f *facts, state *State, client netip.Addr, at int) {
 	q := &w.query
 	if id := w.responder.options.ID; id != "" {
@@ -171,7 +171,7 @@ func (w *Worker) tell(f *facts, state *State, client netip.Addr, at int) {
 	q.Type = asked
 }
 
-// place says where somebody is.
+// place describes where somebody is.
 func place(l snapshot.Located) string {
 	var parts []string
 	for _, s := range []string{l.Continent, l.Country, l.Subdivision, l.Deeper} {
@@ -191,8 +191,8 @@ func place(l snapshot.Located) string {
 	return strings.Join(parts, ", ")
 }
 
-// meets says what a query of the client for the name and a type would meet. The question's type is that type, and at is
-// where the zone's apex begins in the name.
+// meets says what this client's query for a name and a type would find. The question's type is that type. at is where
+// the zone's apex begins in the name.
 func (w *Worker) meets(state *State, client netip.Addr, name []byte, at int, t uint16) string {
 	state.Snapshot.Lookup(name, t, wire.ClassIN, &w.found)
 	if w.found.Outcome != snapshot.Refused && w.found.Zone != at {

@@ -14,17 +14,17 @@ import (
 // Kind says who answers a request.
 type Kind uint8
 
-// The kinds. All but Query take time or many messages, and are answered aside from queries.
+// The kinds. All but Query take time or several messages, and are answered apart from queries.
 const (
 	Query    Kind = iota // answered from memory
-	Signed               // a query with a TSIG record (RFC 8945): as Query, and the response is signed
+	Signed               // a query with a TSIG record (RFC 8945): like Query, but the response is signed
 	Transfer             // AXFR (RFC 5936), IXFR (RFC 1995)
 	Notify               // RFC 1996
 	Update               // RFC 2136
 	kinds    = iota
 )
 
-// kindOf is the one place where opcode and type decide who answers.
+// kindOf decides, by opcode and type, who answers. No other place does.
 func kindOf(q *wire.Query, verdict wire.Verdict) Kind {
 	switch verdict {
 	case wire.OK:
@@ -45,15 +45,15 @@ func kindOf(q *wire.Query, verdict wire.Verdict) Kind {
 	return Query
 }
 
-// Handler answers an Exchange. It must end soon after its context, or after Write has failed.
+// Handler answers an Exchange. It must end soon after its context has ended, or after Write has failed.
 type Handler func(ctx context.Context, x *Exchange)
 
-// Handlers answer what is not answered from memory. What has none is answered from memory after all: transfers are
-// REFUSED, NOTIFY and UPDATE are NOTIMP.
+// Handlers answer requests that are not answered from memory. Without a handler, transfers get REFUSED, and NOTIFY and
+// UPDATE get NOTIMP.
 type Handlers struct {
 	Transfer, Notify, Update Handler
 
-	// Keys returns the keys that requests may be signed with. If it is nil, queries with TSIG are answered unsigned.
+	// Keys returns the keys that requests may be signed with. nil: queries with TSIG are answered unsigned.
 	Keys func() *tsig.Ring
 }
 
@@ -65,35 +65,35 @@ func (r *Responder) handle(h Handlers) (all [kinds]Handler) {
 	return all
 }
 
-// Exchange is a message that is answered later, with its answer.
+// Exchange is a message that is answered later, and what its answer needs.
 type Exchange struct {
 	Kind    Kind
 	Request []byte // the message, which the handler owns
-	// as far as it could be read: ID, opcode and flags always, the question of a Transfer and a Notify too
+	// as far as it could be read: always ID, opcode and flags; for a Transfer and a Notify also the question
 	Query wire.Query
 
-	Source netip.AddrPort // who sent it; an IPv4 address is never mapped
+	Source netip.AddrPort // the sender; an IPv4 address is never mapped
 	Over   *Transport
 
-	// State is what was published last when the message came; nil before the first.
+	// State is what was published last when the message came; nil if nothing was.
 	State *State
 
-	// Session signs the responses to a request whose TSIG holds; nil signs nothing. Fault is what is wrong with a TSIG
-	// that does not hold; nil where there is none, or nothing is wrong with it.
+	// Session signs the responses to a request with a valid TSIG; nil signs nothing. Fault is what is wrong with an
+	// invalid TSIG; nil if there is none, or nothing is wrong with it.
 	Session *tsig.Session
 	Fault   *tsig.Fault
 
-	// Write sends one message to whoever asked. Over a stream there may be any number of them, else one, which must fit
-	// what the request takes. Nothing else is sent to the client meanwhile. It does not keep the message. After an
-	// error nothing more can be sent.
+	// Write sends one message to the client. Over a stream there may be any number of messages. Otherwise there is one,
+	// which must not be larger than the request permits. Meanwhile nothing else is sent to the client. Write does not
+	// keep the message. After an error, nothing more can be sent.
 	Write func(message []byte) error
 
 	is  standing // of a client whose address may be forged
 	now func() time.Time
 }
 
-// Later makes the Exchange of the request that Respond has just said is of another kind than Query. Who calls it sets
-// Write and has Serve answer.
+// Later makes the Exchange for a request when Respond has just returned another kind than Query. The caller sets Write,
+// and calls Serve.
 func (w *Worker) Later(request []byte, source netip.AddrPort) *Exchange {
 	r := w.responder
 	x := &Exchange{
@@ -104,8 +104,8 @@ func (w *Worker) Later(request []byte, source netip.AddrPort) *Exchange {
 	return x
 }
 
-// Serve has the exchange answered by the handler of its kind, counts the response, and keeps a panic from ending the
-// server. It reports whether there was none.
+// Serve has the handler of its kind answer the exchange. It counts the response, and keeps a panic from ending the
+// server. It returns false if there was a panic.
 func (r *Responder) Serve(ctx context.Context, x *Exchange) (whole bool) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -133,15 +133,15 @@ func (r *Responder) Serve(ctx context.Context, x *Exchange) (whole bool) {
 	return true
 }
 
-// faultRoom is what a TSIG record takes that says what is wrong with another, octets: two names, and the rest of it.
+// faultRoom is the size, in octets, of a TSIG record that says what is wrong with another: two names, and the rest.
 const faultRoom = 2*wire.MaxName + 100
 
-// leastOPT is an OPT record with an Extended DNS Error that has no text, octets.
+// leastOPT is the size, in octets, of an OPT record with an Extended DNS Error without text.
 const leastOPT = 11 + 6
 
 // Reply sends a response without records, signed as the request was. code and text are an Extended DNS Error (RFC
-// 8914), of which there is none where the text is empty, or where the TSIG record says what is wrong: more would be for
-// anybody who asks.
+// 8914). It is left out if text is empty, or if a TSIG record says what is wrong: then it would tell more to anybody
+// who asks.
 func (x *Exchange) Reply(rcode, code uint16, text string) error {
 	room, limit := x.Session.Room(), x.Over.Size
 	if x.Fault != nil {
@@ -150,7 +150,7 @@ func (x *Exchange) Reply(rcode, code uint16, text string) error {
 	if !x.Over.Stream {
 		limit = x.Query.Limit(limit)
 	}
-	// a long name in a small message: the text goes first
+	// a long name in a small message: the text is dropped first
 	size := max(limit-room, wire.HeaderSize+len(x.Query.Question)+leastOPT)
 	size = min(size, wire.MaxMessage)
 	var b wire.Builder
@@ -166,8 +166,8 @@ func (x *Exchange) Reply(rcode, code uint16, text string) error {
 	return x.Write(x.Session.Sign(b.Finish(), x.now()))
 }
 
-// signed answers a query with TSIG as one without, by a Worker of its own, and signs the answer: it is how secondaries
-// ask for the SOA.
+// signed has a Worker of its own answer a query with TSIG as if it had none, and signs the answer. Secondaries ask for
+// the SOA in this way.
 func (r *Responder) signed(_ context.Context, x *Exchange) {
 	if x.Fault != nil {
 		_ = x.Reply(x.Fault.Rcode, 0, "")
@@ -181,12 +181,12 @@ func (r *Responder) signed(_ context.Context, x *Exchange) {
 	}
 }
 
-// limited is what is sent of a response to a client whose address may be forged. One that proves nothing to us and
-// carries nothing of a zone is no longer than its request. All pass the rate limit but those to clients that have shown
-// that their address is their own, by a cookie or by a signature. A signature can have been heard by others: what is
-// longer than the request that has it is limited too.
+// limited returns what may be sent of a response to a client whose address may be forged. Without proof, and with
+// nothing from a zone, it is no longer than the request. The rate limit applies unless the client has shown by a cookie
+// or a signature that its address is its own. Others may have overheard a signature, so a response that is longer than
+// its signed request is limited too.
 func (r *Responder) limited(x *Exchange, message []byte) []byte {
-	proven := x.Session != nil || x.Fault.Known() // the request is made with a key of ours
+	proven := x.Session != nil || x.Fault.Known() // the request was made with a key of ours
 	if x.is == familiar || len(message) < wire.HeaderSize || proven && len(message) <= len(x.Request) {
 		return message
 	}
@@ -211,15 +211,15 @@ func (r *Responder) limited(x *Exchange, message []byte) []byte {
 	return message
 }
 
-// subjectOfMessage is the subject of a response that was made aside: what it says of its question's name if all is
-// well, and an error otherwise.
+// subjectOfMessage returns the subject of a response that was made apart. It is about the name in the question if all
+// is well, and an error otherwise.
 func subjectOfMessage(state *State, message []byte) subject {
 	if state == nil || uint16(message[3]&15) != wire.RcodeNoError {
 		return subject{}
 	}
 	var q wire.Query
 	asked := append([]byte(nil), message...)
-	asked[2] = 0 // as a query
+	asked[2] = 0 // as if it were a query
 	if q.Parse(asked); q.Question == nil {
 		return subject{}
 	}

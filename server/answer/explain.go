@@ -13,14 +13,14 @@ import (
 	"leeward/zones/steer"
 )
 
-// Explain says why a client gets an answer from a state: a Worker answers the question and is watched doing so. qtype
-// is "A" if empty; client must be an address or a prefix. Bad arguments are a *BadQuestion.
+// Explain says why a client gets its answer from a state: a Worker answers the question, and is watched. qtype is "A"
+// if empty. client must be an address or a prefix. For bad arguments it returns a *BadQuestion.
 func Explain(state *State, name, qtype, client string) (*Explanation, error) {
 	return explain(state, time.Time{}, name, qtype, client)
 }
 
-// ExplainAt is Explain of a state that has been made again, and of that time. What chance has drawn then, and serials,
-// nobody knows: the Notes say so.
+// ExplainAt does what Explain does, for a state of the past that was made again, at that time. Nobody knows serials, or
+// what was chosen at random: the Notes say so.
 func ExplainAt(state *State, at time.Time, name, qtype, client string) (*Explanation, error) {
 	return explain(state, at, name, qtype, client)
 }
@@ -60,7 +60,7 @@ func explain(state *State, at time.Time, name, qtype, client string) (*Explanati
 	if !at.IsZero() {
 		clock, e.At = func() time.Time { return at }, &at
 	}
-	r, err := New(Options{Now: clock, uncounted: true}) // one that counts nothing that is shown
+	r, err := New(Options{Now: clock, uncounted: true}) // it counts nothing that is shown
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func explain(state *State, at time.Time, name, qtype, client string) (*Explanati
 	return e, nil
 }
 
-// doubt notes what is not known of an answer in the past.
+// doubt notes what is not known about an answer of the past.
 func (e *Explanation) doubt() {
 	if x := e.Explanation; x != nil && len(e.Answer) > 0 {
 		pools, candidates := 0, 0
@@ -119,7 +119,7 @@ func (e *Explanation) doubt() {
 	}
 }
 
-// serialField is where an SOA record's serial is in its text: owner, TTL, class, type, two names, the serial.
+// serialField is the index of the serial in the text of an SOA record: owner, TTL, class, type, two names, the serial.
 const serialField = 6
 
 // readClient reads an address, or the address of a prefix such as "198.51.100.0/24".
@@ -145,7 +145,7 @@ func query(name rr.Name, t rr.Type) []byte {
 	return binary.BigEndian.AppendUint16(m, wire.ClassIN)
 }
 
-// walk words how the server came to its response.
+// walk puts into words how the server came to its response.
 type walk struct {
 	out   *Explanation
 	qtype rr.Type
@@ -255,7 +255,7 @@ func (w *walk) steered(s *step) {
 	}
 }
 
-// response spells what was answered.
+// response writes out what was answered.
 func (w *walk) response(msg []byte) {
 	if len(msg) < wire.HeaderSize {
 		return
@@ -283,5 +283,5 @@ func (w *walk) response(msg []byte) {
 	}
 }
 
-// absolute is a name with its final dot.
+// absolute returns a name with its final dot.
 func absolute(n rr.Name) string { return strings.TrimSuffix(n.String(), ".") + "." }

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// panicLog says what went wrong, one a second at most: whoever finds a request that does it can send many.
+// panicLog logs panics, at most one per second: whoever finds a request that causes one can send many.
 type panicLog struct {
-	last       atomic.Int64 // nanoseconds since began, and 1; 0: never
+	last       atomic.Int64 // nanoseconds since began, plus 1; 0: never
 	suppressed atomic.Uint64
 }
 
-// began is what the log counts from: the monotonic clock tells, so that a wall clock set back does not silence it.
+// began is when the log's clock starts. It is monotonic, so that a wall clock set back does not silence the log.
 var began = time.Now()
 
 func (p *panicLog) say(log *slog.Logger, fault any, request []byte, client netip.Addr) {

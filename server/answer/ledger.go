@@ -9,25 +9,26 @@ import (
 	"leeward/zones/steer"
 )
 
-// ledger says which cells are whose. A policy has a sheet of cells next to each other, for as long as its rules and
-// pools stay the same, whatever number it has in a snapshot. When it changes or goes, the sheet is retired: workers may
-// still add to it for an old state. After retiredFor it is closed, what it has counted is kept under the names of its
-// policy, rules and pools, and its cells may have a new owner. So no count is lost, and none is another's.
+// ledger says which policy owns which cells. A policy has a sheet of consecutive cells for as long as its rules and
+// pools stay the same, whatever its number in a snapshot is. When the policy changes or goes, its sheet is retired.
+// Workers may still add to it for an old state. After retiredFor the sheet is closed: its counts are kept under the
+// names of its policy, rules and pools, and its cells may get a new owner. So no count is lost, and none goes to the
+// wrong owner.
 //
 // Cell 0 counts the answers of policies for which there was no room.
 type ledger struct {
-	mu       sync.Mutex // held for moments only: the control loop posts
+	mu       sync.Mutex // held only for moments, because the control loop calls post
 	policies []*steer.Policy
-	sheets   []*sheet // by number of the policy; nil: it has none
-	bases    []uint32 // their first cells, as States have them; 0: none
+	sheets   []*sheet // by number of the policy; nil: the policy has none
+	bases    []uint32 // the sheets' first cells, as States have them; 0: none
 	retired  []*sheet
-	free     map[uint32][]uint32 // first cells of runs without an owner, by length
-	next     uint32              // the first cell that never had an owner
+	free     map[uint32][]uint32 // first cells of free runs, by length
+	next     uint32              // the first cell that has never had an owner
 
-	// reading is held while counts are read, and while sheets are closed, so that what is read has one owner
+	// reading is held while counts are read, and while sheets are closed. So each cell that is read has one owner
 	// throughout. The control loop never takes it.
 	reading sync.Mutex
-	past    map[pastKey]uint64 // what closed sheets have counted
+	past    map[pastKey]uint64 // counts of closed sheets
 	samples [samplesKept]sample
 }
 
@@ -35,11 +36,11 @@ type ledger struct {
 type sheet struct {
 	policy *steer.Policy
 	base   uint32
-	begin  []uint64  // what its cells had counted for others before; nil: nothing
+	begin  []uint64  // what its cells had counted for earlier owners; nil: nothing
 	left   time.Time // when it was retired
 }
 
-// pastKey names a cell when its sheet is closed. rule is -2 for what failed open.
+// pastKey names a cell of a closed sheet. rule is -2 for what failed open.
 type pastKey struct {
 	policy string
 	rule   int
@@ -48,12 +49,12 @@ type pastKey struct {
 }
 
 const (
-	// retiredFor is for how long a sheet that is not used any more may still be added to: far longer than any query
-	// takes, and as long as rates look back.
+	// retiredFor is for how long workers may still add to a retired sheet. It is far longer than any query takes, and
+	// as long as rates look back.
 	retiredFor = (samplesKept + 1) * sampleEvery
 
-	// mostPast bounds how many names are remembered of policies, rules and pools that are gone. What goes beyond is
-	// still counted, without a name.
+	// mostPast is how many names are remembered of policies, rules and pools that are gone. Beyond that, answers are
+	// still counted, but without a name.
 	mostPast = 16384
 
 	ruleFailOpen = -2
@@ -115,7 +116,7 @@ func (l *ledger) post(s *snapshot.Snapshot, c *counts, at time.Time) []uint32 {
 	return bases
 }
 
-// open finds cells for a policy; nil if there are none left.
+// open finds cells for a policy. It returns nil if there are none left.
 func (l *ledger) open(p *steer.Policy, c *counts) *sheet {
 	size := uint32(p.Cells())
 	if runs := l.free[size]; len(runs) > 0 {
@@ -135,7 +136,7 @@ func (l *ledger) open(p *steer.Policy, c *counts) *sheet {
 	return s
 }
 
-// split takes a part of a larger run.
+// split takes the cells from a larger free run.
 func (l *ledger) split(p *steer.Policy, size uint32, c *counts) *sheet {
 	for length, runs := range l.free {
 		if n := len(runs) - 1; length > size && n >= 0 {
@@ -156,7 +157,7 @@ func (l *ledger) give(base, size uint32) {
 	l.free[size] = append(l.free[size], base)
 }
 
-// current returns all sheets that may be added to. Who calls it holds reading.
+// current returns all sheets that may be added to. The caller holds reading.
 func (l *ledger) current() (all []*sheet, next uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,7 +165,7 @@ func (l *ledger) current() (all []*sheet, next uint32) {
 	return slices.DeleteFunc(all, func(s *sheet) bool { return s == nil }), l.next
 }
 
-// close closes the sheets that were retired long ago. Who calls it holds reading.
+// close closes the sheets that were retired long ago. The caller holds reading.
 func (l *ledger) close(now time.Time, c *counts) {
 	l.mu.Lock()
 	var old []*sheet
@@ -197,8 +198,8 @@ func (l *ledger) close(now time.Time, c *counts) {
 	}
 }
 
-// each calls f with the name of each of the sheet's cells. Without words rules' conditions are left out: making these
-// takes most of the time.
+// each calls f with the name of each cell of the sheet. Without words it leaves out the conditions of rules, because
+// putting these into words takes most of the time.
 func (s *sheet) each(words bool, f func(key pastKey, number uint32)) {
 	f(pastKey{policy: s.policy.Name, rule: ruleFailOpen}, 0)
 	s.policy.EachCell(words, func(number int, c steer.Cell) {
@@ -206,7 +207,7 @@ func (s *sheet) each(words bool, f func(key pastKey, number uint32)) {
 	})
 }
 
-// total is what the sheet's cell has counted for this policy, given what it has counted in all.
+// total returns what a cell of the sheet has counted for this policy. sum is its total count.
 func (s *sheet) total(sum uint64, number uint32) uint64 {
 	if s.begin == nil {
 		return sum

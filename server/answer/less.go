@@ -8,14 +8,15 @@ import (
 	"leeward/zones/steer"
 )
 
-// A server without keys has the signatures that others have made. Where the set that a policy has decided upon has
-// none, the largest part of it is answered that has one. Each address by itself has, but for one that has just been
-// configured. Where none of the set has, another address is answered that the policy could have decided upon.
+// A server without keys has only the signatures that others have made. If the set that a policy has decided on has
+// none, the server answers with the largest part of it that has. Each single address has one, except an address
+// configured just now. If no part has one, the server answers with another address that the policy could have decided
+// on.
 
-// mostLess is how many parts of a set are looked up, the largest first, before single addresses are.
+// mostLess is how many parts of a set are tried, largest first, before single addresses are.
 const mostLess = 64
 
-// signLess makes the decision, if it is not signed, one that is, and returns its RRSIGs.
+// signLess replaces a decision that is not signed by one that is, and returns the RRSIGs of that.
 func (w *Worker) signLess(signer *dnssec.Signer, source []byte) []byte {
 	if d := &w.decision; d.Count == 1 {
 		id := signer.Begin(source, d.Type, d.TTL)

@@ -12,16 +12,16 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// RateLimit bounds how many responses of a kind are sent to a network a second (package rrl). TCP, and clients that
-// show a cookie of ours, are not limited: nobody has forged their address.
+// RateLimit bounds how many responses of one kind are sent to a network each second (package rrl). TCP clients, and
+// clients that show a cookie of ours, are not limited: their address is not forged.
 type RateLimit struct {
-	Rate int // responses a second, prefix and kind, for all workers together; 0: no limit
-	// one in so many limited responses is sent truncated, or BADCOOKIE to who has sent a client's cookie
+	Rate int // responses per second, prefix and kind, for all workers together; 0: no limit
+	// one in so many limited responses is sent truncated, or as BADCOOKIE if the query had a client cookie
 	Slip   int
 	Exempt []netip.Prefix // clients that are not limited
 }
 
-// newLimiter returns what workers share, nil where nothing is limited.
+// newLimiter returns the limiter that workers share, or nil if nothing is limited.
 func newLimiter(r RateLimit) (*rrl.Limiter, error) {
 	if r.Rate == 0 {
 		return nil, nil
@@ -29,14 +29,14 @@ func newLimiter(r RateLimit) (*rrl.Limiter, error) {
 	return rrl.New(rrl.Options{Rate: r.Rate, Slip: r.Slip, Exempt: r.Exempt})
 }
 
-// cookieSecrets are those that are in use: the first makes cookies, all of them are accepted (RFC 9018 section 5).
+// cookieSecrets are the secrets in use. The first makes cookies, and all of them are accepted (RFC 9018 section 5).
 type cookieSecrets []wire.CookieSecret
 
 // MaxCookieSecrets is how many there may be: the next, the current and the previous one, and one more.
 const MaxCookieSecrets = 4
 
-// SetCookieSecrets replaces the secrets of server cookies. Servers that have one in common take each other's cookies.
-// The first makes cookies; the others are accepted too. It may be called at any time.
+// SetCookieSecrets replaces the secrets of server cookies. The first makes cookies, and all of them are accepted.
+// Servers that have one in common accept each other's cookies. It may be called at any time.
 func (r *Responder) SetCookieSecrets(secrets ...wire.CookieSecret) error {
 	if len(secrets) == 0 {
 		return errors.New("cookie secrets: there is none; give one at least")
@@ -49,18 +49,18 @@ func (r *Responder) SetCookieSecrets(secrets ...wire.CookieSecret) error {
 	return nil
 }
 
-// moment is the time as a worker sees it: that of the batch of requests which it answers.
+// moment is the time as a worker sees it: that of the present batch of requests.
 type moment struct {
 	unix  uint32        // seconds
-	taken time.Duration // since the Responder was made: when that was asked for
-	limit rrl.Time      // the limiter's
+	taken time.Duration // time since the Responder was made, when Look was last called
+	limit rrl.Time      // in the form of the limiter
 }
 
-// clockEvery is how old the seconds may be that cookies are dated and judged by.
+// clockEvery is how old the seconds may be by which cookies are made and judged.
 const clockEvery = 100 * time.Millisecond
 
-// Look takes the time. Who has a batch of requests does so once for all of them. The wall clock costs as much again and
-// is looked at less often.
+// Look reads the clock. With a batch of requests, it is called once for all of them. Reading the wall clock costs as
+// much again, so that is done less often.
 func (w *Worker) Look() {
 	since := time.Since(w.responder.start)
 	if since-w.now.taken >= clockEvery || w.now.unix == 0 {
@@ -71,17 +71,17 @@ func (w *Worker) Look() {
 	}
 }
 
-// standing is what a request's cookie says of the client.
+// standing is what a request's cookie says about the client.
 type standing uint8
 
 const (
 	stranger standing = iota // no cookie
-	newcomer                 // a client's cookie alone
-	imposter                 // a server's cookie that is not ours, too old, or another client's
-	familiar                 // a server's cookie that it has got from us, or from another that has our secret
+	newcomer                 // only a client cookie
+	imposter                 // a server cookie that is not ours, is too old, or is another client's
+	familiar                 // a server cookie from us, or from another server with our secret
 )
 
-// taste looks at the request's cookie and has the response say a good one (RFC 7873 section 5.2).
+// taste looks at the request's cookie, and makes the response carry a valid one (RFC 7873 section 5.2).
 func (w *Worker) taste(client netip.Addr) standing {
 	is, fresh := w.judge(client)
 	if is == stranger {
@@ -98,7 +98,7 @@ func (w *Worker) taste(client netip.Addr) standing {
 	return is
 }
 
-// judge says what the request's cookie says of the client, and whether that is fresh: it can be sent back as it is.
+// judge returns what the request's cookie says about the client. fresh says that the cookie can be sent back as it is.
 func (w *Worker) judge(client netip.Addr) (is standing, fresh bool) {
 	cookie := w.query.Cookie
 	switch {
@@ -116,14 +116,14 @@ func (w *Worker) judge(client netip.Addr) (is standing, fresh bool) {
 	return imposter, false
 }
 
-// subject is what a response counts as: its kind, and a hash of the name that goes with it.
+// subject is what the rate limit counts a response as: its kind, and a hash of a name.
 type subject struct {
 	kind rrl.Kind
 	name uint64
 }
 
-// subjectOf is the subject of what a look-up has found. Names without end share one: those below a wildcard or a DNAME,
-// and in a zone all that do not exist.
+// subjectOf returns the subject of a look-up's result. Names that are unlimited in number share one: those below a
+// wildcard or a DNAME, and all names of a zone that do not exist.
 func subjectOf(found *snapshot.Answer, name []byte) subject {
 	switch found.Outcome {
 	case snapshot.Refused, snapshot.Unready, snapshot.Outdated, snapshot.Unusable, snapshot.Missed:
@@ -139,7 +139,7 @@ func subjectOf(found *snapshot.Answer, name []byte) subject {
 	return subject{rrl.Answer, found.Hash}
 }
 
-// limit holds a response to a client whose address may be forged against what the client's network may have. It returns
+// limit checks a response to a client whose address may be forged against the limit of the client's network. It returns
 // the RCODE, which may have become BADCOOKIE, and whether anything is sent.
 func (w *Worker) limit(client netip.Addr, is standing, rcode uint16) (uint16, bool) {
 	if w.responder.limiter == nil || is == familiar || w.over.Stream {
@@ -159,17 +159,17 @@ func (w *Worker) limit(client netip.Addr, is standing, rcode uint16) (uint16, bo
 		w.tally[limitSlipped]++
 		return rcode, true
 	}
-	// Who sends cookies asks again with the one that this response carries, and is not limited then: no need for TCP.
+	// A client that sends cookies asks again with the one in this response. It is then not limited, and needs no TCP.
 	w.build.Bare()
 	w.tally[limitCookie]++
 	return wire.RcodeBadCookie, true
 }
 
-// unlimited is the fate of a response that nothing speaks against.
+// unlimited is the fate of a response that is within the limit.
 const unlimited = -1
 
-// fate takes a response out of what the client's network may have, and says what becomes of it: it is sent,
-// limitExempt, limitDropped or limitSlipped.
+// fate charges a response to the client's network, and returns what happens to it: unlimited, limitExempt, limitDropped
+// or limitSlipped.
 func (r *Responder) fate(now rrl.Time, client netip.Addr, of subject, random rand.Source) int {
 	l := r.limiter
 	switch {

@@ -12,15 +12,15 @@ import (
 	"leeward/server/wire"
 )
 
-// collector shows the counts of a Responder to Prometheus. It sums when it is asked: the workers know nothing of it.
+// collector exports the counts of a Responder to Prometheus. It sums up on demand: the workers do not know about it.
 type collector struct {
 	responder *Responder
 
 	mu    sync.Mutex
-	pools map[string]bool // those that have a series of their own, for good: a counter must not come and go
+	pools map[string]bool // pools with a series of their own, for good: a counter must not come and go
 }
 
-// mostPools is how many pools have a series of their own. What the others answer is one series, of the pool "".
+// mostPools is how many pools have a series of their own. The answers of all others are one series, with the pool "".
 const mostPools = 1000
 
 var (
@@ -61,8 +61,8 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// bounded returns the answers of most pools by name, and of all others together by "", which is only there if there are
-// others. The first pools to be seen have names, of those that are seen at once the ones that answered most.
+// bounded returns the answers of up to most pools by name, and those of all others together by "", if there are any.
+// The pools that are seen first get names; among those seen at once, the ones with the most answers do.
 func (c *collector) bounded(answers map[string]uint64, most int) map[string]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,8 +83,8 @@ func (c *collector) bounded(answers map[string]uint64, most int) map[string]uint
 	return out
 }
 
-// Collect implements prometheus.Collector. All series that have a mnemonic are there from the start, so that a rate can
-// be taken of the first of its kind.
+// Collect implements prometheus.Collector. All series with a mnemonic exist from the start, so that a rate includes the
+// first event of its kind.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)

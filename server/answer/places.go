@@ -6,13 +6,13 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// countryTally is one worker's answers of policies by the number of the client's country.
+// countryTally is one worker's counts of answers by policies, by the number of the client's country.
 type countryTally [snapshot.CountryNumbers]atomic.Uint64
 
 type countrySums [snapshot.CountryNumbers]uint64
 
-// countCountry counts the client of the decision. As in a policy, a private address that no database knows is where the
-// resolver is that has sent it.
+// countCountry counts the client of the decision. As in a policy, a private address that no database knows is taken to
+// be where its resolver is.
 func (w *Worker) countCountry(s *snapshot.Snapshot) {
 	of := s.Country(w.request.Client)
 	if of == 0 && w.request.Resolver.IsValid() && w.request.Client.IsPrivate() {

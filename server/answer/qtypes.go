@@ -2,8 +2,8 @@ package answer
 
 import "leeward/zones/rr"
 
-// Queries are counted by QTYPE in rows of the tally: one for each type that people ask servers for, one for all other
-// types, and one for requests without a question that can be read. So whoever asks for types that do not exist takes no
+// Queries are counted by QTYPE in rows of the tally. There is a row for each type that is commonly asked for, one for
+// all other types, and one for requests whose question cannot be read. So asking for types that do not exist takes no
 // memory.
 
 // rowTypes are the types that have a row, by row; 0 stands for no question.
@@ -28,7 +28,7 @@ var typeRows = func() (rows [258]uint8) {
 	return rows
 }()
 
-// typeRow is where queries of a type are counted.
+// typeRow returns the row that counts queries of a type.
 func typeRow(qtype uint16) int {
 	if int(qtype) < len(typeRows) {
 		return int(typeRows[qtype])
@@ -36,7 +36,7 @@ func typeRow(qtype uint16) int {
 	return otherTypes
 }
 
-// typeName is what a row is called.
+// typeName returns the name of a row.
 func typeName(row int) string {
 	switch row {
 	case 0:

@@ -8,13 +8,13 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// put writes an RRset into the response, and reports whether it went in. Every record but the OPT record goes through
-// here: static sets, the SOA of a negative answer, denial, what a policy decides, CNAMEs that a DNAME makes, addresses
-// beside an answer. In a zone that is signed a set has its RRSIG in its Signed.
+// put writes an RRset into the response, and reports whether it fitted. Every record except OPT goes through here:
+// static sets, the SOA of a negative answer, denial, what a policy decides, CNAMEs that a DNAME makes, and additional
+// addresses. In a signed zone, a set has its RRSIGs in its Signed.
 func (w *Worker) put(s wire.Section, set *wire.RRset) bool { return w.build.Put(s, set) }
 
-// static writes a set of the zone's, whose owner is a suffix of the name that was looked up last. source is the name
-// that has it, in lower case; nil: it is not signed.
+// static writes a set from the zone. Its owner is a suffix of the name that was last looked up. source is the name that
+// has the set, in lower case; nil: it is not signed.
 func (w *Worker) static(s wire.Section, set *snapshot.Set, source []byte) bool {
 	b := &w.build
 	r := wire.RRset{Owner: uint16(b.Suffix(w.owner, set.Owner)), Data: set.Wire, Count: uint16(set.Count)}
@@ -37,7 +37,7 @@ func (w *Worker) static(s wire.Section, set *snapshot.Set, source []byte) bool {
 	return w.put(s, &r)
 }
 
-// first says which record of a set comes first: of several addresses any, by lot, unless the zone has them in a fixed
+// first returns which record of a set comes first. Among several addresses that is random, unless the zone has a fixed
 // order.
 func (w *Worker) first(set *snapshot.Set) int {
 	if set.Count < 2 || w.found.Fixed() {
@@ -50,7 +50,7 @@ func (w *Worker) first(set *snapshot.Set) int {
 	return int(n)
 }
 
-// negative writes the SOA that says for how long there is nothing, and in which zone (RFC 2308 section 3).
+// negative writes the SOA of a negative answer (RFC 2308 section 3).
 func (w *Worker) negative() {
 	owner := uint16(w.build.Suffix(w.owner, w.found.Zone))
 	soa, short := w.found.Negative()
@@ -61,8 +61,8 @@ func (w *Worker) negative() {
 	w.put(wire.Authority, &r)
 }
 
-// decided writes what a policy has decided upon, for the owner that is at that offset of the message. source is the
-// name that has the policy; nil: it is not signed.
+// decided writes what a policy has decided. owner is where the name is in the message. source is the name that has the
+// policy; nil: it is not signed.
 func (w *Worker) decided(s wire.Section, owner int, source []byte) bool {
 	d := &w.decision
 	var beside *wire.Signed

@@ -15,11 +15,11 @@ import (
 type signing struct {
 	denial snapshot.Denial
 	rrsig  []byte // RDATA of each RRSIG of a set
-	each   int    // octets of each
+	each   int    // octets in each
 	beside wire.Signed
 	wild   [maxChain]expansion // what wildcards have answered, to be proven once the answer is complete
 	wilds  int
-	proven [3 * (maxChain + 1)]uint64 // hashes of the owners of denial that the message has
+	proven [3 * (maxChain + 1)]uint64 // hashes of the owners of the denial that the message already has
 	proofs int
 	omit   []rr.Type
 	whole  []byte // scratch of signLess
@@ -30,26 +30,26 @@ type signing struct {
 	filled time.Time // when made was last raised
 }
 
-// expansion is a name that a wildcard has answered for.
+// expansion is a name for which a wildcard has answered.
 type expansion struct {
 	wild  snapshot.Wild
 	name  []byte
 	owner int
 }
 
-// A worker makes signatures of sets of several addresses, as they are first answered, at this rate at most. Beyond it
-// one of the set's addresses is answered: each by itself is signed already.
+// When a set of several addresses is first answered, a worker signs it, but only at this rate. Beyond it, the answer
+// has one address of the set, since each single one is signed already.
 const (
 	signaturesPerSecond = 500
 	signaturesAtOnce    = 250
 )
 
-// secure reports whether the zone that was found has signatures, ours or its primary's, and they are asked for.
+// secure reports whether the zone that was found has signatures, ours or its primary's, and the query wants them.
 func (w *Worker) secure() bool {
 	return (w.query.DO || w.query.Type == wire.TypeRRSIG) && w.found.Secure()
 }
 
-// signer returns the signer of the zone that was found, if its signatures are asked for; nil: nothing is signed here.
+// signer returns the signer of the zone that was found if the query wants signatures, or nil if nothing is signed here.
 func (w *Worker) signer() *dnssec.Signer {
 	if !w.query.DO && w.query.Type != wire.TypeRRSIG {
 		return nil
@@ -57,8 +57,8 @@ func (w *Worker) signer() *dnssec.Signer {
 	return w.found.Signer()
 }
 
-// signed says what an RRset has beside it: its signatures, and the labels of an owner of which the message has only the
-// end. It lasts until the next set.
+// signed returns what goes with an RRset: its signatures, and the labels of an owner of which the message has only the
+// last ones. It is valid until the next set.
 func (w *Worker) signed(signatures, labels []byte) *wire.Signed {
 	if !w.query.DO {
 		signatures = nil
@@ -70,8 +70,9 @@ func (w *Worker) signed(signatures, labels []byte) *wire.Signed {
 	return &w.signing.beside
 }
 
-// signSet returns the RRSIGs of a set as a zone has it, whose original TTL is given. All of a snapshot is signed when
-// it is published; what is not, as its epoch has just begun, is signed now. Where the primary's hold they are those.
+// signSet returns the RRSIGs of a set as a zone has it. ttl is the original TTL. Everything in a snapshot is signed
+// when it is published. What is not yet, because its epoch has just begun, is signed now. Where the primary's RRSIGs
+// hold, it returns those.
 func (w *Worker) signSet(source, set []byte, ttl uint32) []byte {
 	typ := rr.Type(binary.BigEndian.Uint16(set[2:]))
 	signer := w.found.Signer()
@@ -93,7 +94,7 @@ func (w *Worker) signSet(source, set []byte, ttl uint32) []byte {
 	return w.signing.rrsig
 }
 
-// cutData takes the first of records off, and returns its RDATA.
+// cutData removes the first of some records, and returns its RDATA.
 func cutData(records *[]byte) []byte {
 	all := *records
 	size := min(len(all), wire.DataOffset+int(binary.BigEndian.Uint16(all[wire.DataOffset-2:])))
@@ -107,7 +108,7 @@ func (w *Worker) seals(source []byte, typ rr.Type) []byte {
 	return w.found.Seals(source, typ)
 }
 
-// signData is signSet for one record.
+// signData does what signSet does, for one record.
 func (w *Worker) signData(source []byte, typ rr.Type, ttl uint32, data []byte) []byte {
 	signer := w.found.Signer()
 	if seals := w.seals(source, typ); signer == nil || seals != nil {
@@ -122,8 +123,8 @@ func (w *Worker) signData(source []byte, typ rr.Type, ttl uint32, data []byte) [
 	return w.signing.rrsig
 }
 
-// signDecided is signSet for what a policy has decided upon. Where the set is not signed yet, and is not to be signed
-// now, it makes the decision one that is.
+// signDecided does what signSet does, for what a policy has decided. If that set is not signed, and must not be signed
+// now, it replaces the decision by one that is signed.
 func (w *Worker) signDecided(signer *dnssec.Signer, source []byte) []byte {
 	d, g := &w.decision, signer.Now()
 	if d.Count > 1 {
@@ -155,7 +156,7 @@ func (w *Worker) signDecided(signer *dnssec.Signer, source []byte) []byte {
 	return w.signData(source, d.Type, d.TTL, d.Data)
 }
 
-// chosen is rrsigs for the set of several addresses that a policy has decided upon.
+// chosen does what rrsigs does, for the set of several addresses that a policy has decided on.
 func (w *Worker) chosen(g *dnssec.Generation, id dnssec.Identity, source []byte) (made bool) {
 	s, d := &w.signing, &w.decision
 	s.each = g.SignatureLength()
@@ -163,7 +164,7 @@ func (w *Worker) chosen(g *dnssec.Generation, id dnssec.Identity, source []byte)
 	return made
 }
 
-// mayMake reports whether another signature is within what the worker may make.
+// mayMake reports whether the worker may make another signature.
 func (w *Worker) mayMake() bool {
 	s := &w.signing
 	if s.made <= 0 {
@@ -178,7 +179,8 @@ func (w *Worker) mayMake() bool {
 	return true
 }
 
-// rrsigs lays out the RDATA of the RRSIGs of a set, which last until the next. It reports whether all are made.
+// rrsigs lays out the RDATA of a set's RRSIGs. It is valid until the next set. rrsigs reports whether all of them
+// exist.
 func (w *Worker) rrsigs(g *dnssec.Generation, id dnssec.Identity, source []byte, typ rr.Type, ttl uint32) (made bool) {
 	s := &w.signing
 	s.each = g.SignatureLength()
@@ -186,7 +188,7 @@ func (w *Worker) rrsigs(g *dnssec.Generation, id dnssec.Identity, source []byte,
 	return made
 }
 
-// sign makes the signatures of a set, and lays them out as rrsigs does. Without them the response is given up.
+// sign makes the signatures of a set, and lays them out as rrsigs does. If it fails, the response is given up.
 func (w *Worker) sign(g *dnssec.Generation, id dnssec.Identity, source []byte, typ rr.Type, ttl uint32, data [][]byte) {
 	err := g.Sign(id, dnssec.Set{Owner: rr.Name(source), Type: typ, TTL: ttl, Data: data})
 	if err != nil || !w.rrsigs(g, id, source, typ, ttl) {
@@ -194,9 +196,9 @@ func (w *Worker) sign(g *dnssec.Generation, id dnssec.Identity, source []byte, t
 	}
 }
 
-// alone writes the RRSIGs of a set without the set, for who asks for them by their type.
+// alone writes the RRSIGs of a set without the set, for a query for that type.
 func (w *Worker) alone(s wire.Section, owner int, ttl uint32, rrsig []byte) bool {
-	if w.signing.each == 0 { // the primary's, as records
+	if w.signing.each == 0 { // they are the primary's, as records
 		count := uint16(0)
 		for rest := rrsig; len(rest) > 0; count++ {
 			cutData(&rest)
@@ -207,10 +209,11 @@ func (w *Worker) alone(s wire.Section, owner int, ttl uint32, rrsig []byte) bool
 	return w.put(s, &wire.RRset{Owner: uint16(owner), Type: wire.TypeRRSIG, TTL: ttl, Data: rrsig, Count: count})
 }
 
-// noData writes what says that the name has nothing of the type, or of none that a policy leaves out for this client.
+// noData writes the proof that the name has nothing of the type, or nothing of all that a policy leaves out for this
+// client.
 func (w *Worker) noData(state *State, omit []rr.Type) {
 	if w.query.Type == wire.TypeRRSIG && w.secure() {
-		if p, ok := state.Snapshot.Link(&w.found, &w.signing.denial); ok { // that has a signature, if nothing else has
+		if p, ok := state.Snapshot.Link(&w.found, &w.signing.denial); ok { // this has a signature, if nothing else has
 			w.alone(wire.Answer, w.owner, p.TTL, w.signData(p.Owner, p.Type, p.Whole, p.Data))
 			w.expands()
 			return
@@ -231,7 +234,7 @@ func (w *Worker) noData(state *State, omit []rr.Type) {
 	w.proofs(w.owner, w.found.Zone)
 }
 
-// nameError writes what says that the name does not exist.
+// nameError writes the proof that the name does not exist.
 func (w *Worker) nameError(state *State) {
 	w.negative()
 	if !w.secure() {
@@ -241,7 +244,7 @@ func (w *Worker) nameError(state *State) {
 	w.proofs(w.owner, w.found.Zone)
 }
 
-// proofs writes the records of denial, of the zone whose apex is at that offset of the name that is at owner.
+// proofs writes the records of denial. zone is where their apex begins in the name at owner.
 func (w *Worker) proofs(owner, zone int) {
 	if w.query.Type == wire.TypeRRSIG && !w.query.DO {
 		return
@@ -260,8 +263,8 @@ func (w *Worker) proofs(owner, zone int) {
 	}
 }
 
-// hasProof reports whether the message has the record of denial of that owner already: two names of a chain may need
-// the same one, and an RRset is in a message once.
+// hasProof reports whether the message already has the record of denial with that owner. Two names of a chain may need
+// the same one, but an RRset must be in a message only once.
 func (w *Worker) hasProof(owner []byte) bool {
 	s, hash := &w.signing, w.found.HashOf(owner)
 	for _, h := range s.proven[:s.proofs] {
@@ -276,7 +279,7 @@ func (w *Worker) hasProof(owner []byte) bool {
 	return false
 }
 
-// expands notes that a wildcard has answered, if that is to be proven.
+// expands notes that a wildcard has answered, if that must be proven.
 func (w *Worker) expands() {
 	if w.found.Encloser != 0 && w.query.DO { // this much is compiled into the query path
 		w.expanded()
@@ -319,7 +322,7 @@ func (w *Worker) link(state *State) bool {
 	return true
 }
 
-// delegation writes the DS records of the cut that is at that offset of the name, or proves that there are none.
+// delegation writes the DS records of the cut at an offset of the name, or proves that there are none.
 func (w *Worker) delegation(state *State, cut int) {
 	if !w.secure() || !w.query.DO {
 		return
@@ -332,14 +335,14 @@ func (w *Worker) delegation(state *State, cut int) {
 	w.static(wire.Authority, &ds, w.name[cut:])
 }
 
-// any reports whether any type will do for the question (RFC 8482), as for signatures by themselves. Where a zone has
-// none RRSIG is a type like any other that nobody has.
+// any reports whether one RRset of any type will do for the question (RFC 8482). That includes questions for signatures
+// alone. In an unsigned zone, RRSIG is a type like any other that no name has.
 func (w *Worker) any() bool {
 	return w.query.Type == wire.TypeANY || w.query.Type == wire.TypeRRSIG && w.found.Secure()
 }
 
-// withheld returns the types that a policy leaves out of what its name has, when it answers nothing: the one that was
-// asked for, or else all.
+// withheld returns the types of its name that a policy leaves out when it answers nothing: the type that was asked for,
+// or all of them.
 func (w *Worker) withheld(state *State) []rr.Type {
 	if w.signer() == nil {
 		return nil

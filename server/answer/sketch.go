@@ -7,43 +7,44 @@ import (
 	"sync/atomic"
 )
 
-// Who asks most, and for what, is counted by Space-Saving (Metwally, Agrawal, El Abbadi 2005) in tables of fixed size:
-// who has no slot takes that of whoever counts least, and inherits its count as what may be counted too much. So for
-// each key there is a number that it has reached for sure, and one that it cannot have passed.
+// Who asks most, and for what, is counted by Space-Saving (Metwally, Agrawal, El Abbadi 2005) in tables of fixed size.
+// A key without a slot takes the slot with the smallest count. It inherits that count as the amount by which its own
+// may be too large. So for each key there is a number that it has certainly reached, and one that it cannot have
+// exceeded.
 //
-// Here a table is cut into buckets by a keyed hash, so that a query looks at one bucket's few cache lines, and nobody
-// who does not know the key chooses who shares a bucket. Of n queries in a bucket, whoever has no slot had n/16 at
-// most, so a flood of names or sources that are all different pushes nobody out who had more. How much that is each
-// table knows, and says.
+// Here a keyed hash divides a table into buckets. A query looks at the few cache lines of one bucket, and nobody who
+// does not know the key can choose which keys share a bucket. Of n queries in a bucket, a key without a slot had at
+// most n/16. So a flood of different names or sources displaces no key that had more. Each table knows how much that
+// is, and says it.
 
 const (
-	sketchBuckets = 64 // a power of two
+	sketchBuckets = 64 // must be a power of two
 	sketchWays    = 16 // slots of a bucket
 	sketchSlots   = sketchBuckets * sketchWays
 )
 
-// Epsilon is the stated error of a list of who asks most, as a share of all queries: nobody who had more is missing,
-// and no count is wrong by more. That holds by chance, as the hash is keyed at random, but for practical purposes; each
-// list says what it was. (For a bucket to err by more it would have to get 16/256 of all queries and have fewer than 16
-// keys that take most of these.)
+// Epsilon is the stated error of a list of who asks most, as a share of all queries: no key that had more is missing,
+// and no count is wrong by more. As the hash has a random key, that holds with a probability, but for practical
+// purposes always; each list says its actual error. (For a bucket to err by more, it would have to get 16/256 of all
+// queries, with fewer than 16 keys that take most of these.)
 const Epsilon = 1. / 256
 
-// sketch counts keys of which it is told a hash. It is for one user at a time; see hold. K is what identifies a key.
+// sketch counts keys by their hashes. Only one user may have it at a time; see hold. K is what identifies a key.
 type sketch[K any] struct {
 	busy   atomic.Bool
 	missed atomic.Uint64 // queries that came while it was busy
-	n      uint64        // queries that are counted
+	n      uint64        // queries that were counted
 	bucket [sketchBuckets]sketchBucket
 	keys   [sketchSlots]K
 }
 
 type sketchBucket struct {
-	hashes [sketchWays]uint64 // 0: the slot is free; free ones are last
+	hashes [sketchWays]uint64 // 0: the slot is free; free ones come last
 	counts [sketchWays]uint32
-	extra  [sketchWays]uint32 // of the count, what may be another's
+	extra  [sketchWays]uint32 // the part of the count that may belong to others
 }
 
-// hold takes the table for one user, without waiting: it reports false where there is another. Then free gives it back.
+// hold takes the table for one user, without waiting. It returns false if another one has it. free gives it back.
 func (s *sketch[K]) hold() bool { return !s.busy.Load() && s.busy.CompareAndSwap(false, true) }
 
 func (s *sketch[K]) free() { s.busy.Store(false) }
@@ -51,9 +52,9 @@ func (s *sketch[K]) free() { s.busy.Store(false) }
 // bucketOf returns the number of a hash's bucket.
 func bucketOf(hash uint64) int { return int(hash % sketchBuckets) }
 
-// add counts a query of the key with that hash. Where the key is new, it returns where to put it.
+// add counts a query of the key with this hash. If the key is new, it returns where to put it.
 func (s *sketch[K]) add(hash uint64) (at int, isNew bool) {
-	hash |= 1 << 63 // none is 0
+	hash |= 1 << 63 // so that no hash is 0
 	number := bucketOf(hash)
 	b := &s.bucket[number]
 	s.n++
@@ -77,27 +78,27 @@ func (s *sketch[K]) add(hash uint64) (at int, isNew bool) {
 	return number*sketchWays + low, true
 }
 
-// clear empties the table, but for what came while it was busy, which read has taken.
+// clear empties the table, except for missed, which read has taken.
 func (s *sketch[K]) clear() {
 	s.n, s.bucket = 0, [sketchBuckets]sketchBucket{}
 }
 
-// held are bounds of how often a key was counted.
+// held are bounds on how often a key was counted.
 type held struct {
 	hash   uint64
 	key    string
 	lo, hi uint64
 }
 
-// tops is what one table or several together say. The zero value is of nothing.
+// tops is what one table says, or several together. The zero value is about no queries.
 type tops struct {
-	n      uint64 // queries that are counted
-	missed uint64 // those that are not
+	n      uint64 // queries that were counted
+	missed uint64 // queries that were not
 	lists  [sketchBuckets][]held
-	beyond [sketchBuckets]uint64 // what a key that is not in the bucket's list cannot have passed
+	beyond [sketchBuckets]uint64 // the largest count that a key outside the bucket's list can have
 }
 
-// read takes what the table says. text spells a key.
+// read takes what the table says. text formats a key.
 func (s *sketch[K]) read(text func(*K) string) *tops {
 	t := &tops{n: s.n, missed: s.missed.Swap(0)}
 	for number := range s.bucket {
@@ -118,7 +119,7 @@ func (s *sketch[K]) read(text func(*K) string) *tops {
 	return t
 }
 
-// add adds what another says, of other queries. The lists stay as long as those of a table.
+// add adds what o says about other queries. The lists stay as long as those of a table.
 func (t *tops) add(o *tops) {
 	t.n += o.n
 	t.missed += o.missed
@@ -164,7 +165,7 @@ func (t *tops) of(hash uint64) (lo, hi uint64) {
 	return 0, t.beyond[number]
 }
 
-// most returns all that are listed, those first that have the most for sure.
+// most returns everything listed, sorted by the number that is certain, largest first.
 func (t *tops) most() []held {
 	var all []held
 	for _, list := range t.lists {
@@ -176,10 +177,10 @@ func (t *tops) most() []held {
 	return all
 }
 
-// others is what a key that is not listed cannot have passed.
+// others returns the largest count that a key outside the lists can have.
 func (t *tops) others() uint64 { return slices.Max(t.beyond[:]) }
 
-// sketches are a stripe's two tables of one kind: one that is counted in, and one that is empty.
+// sketches are a stripe's two tables of one kind: one that is counted in, and an empty one.
 type sketches[K any] struct {
 	now  atomic.Pointer[sketch[K]]
 	both [2]*sketch[K]
@@ -190,8 +191,8 @@ func (s *sketches[K]) open() {
 	s.now.Store(s.both[0])
 }
 
-// count counts a query. set puts a key that is new in its place. Where two workers of one stripe come at the same time
-// one is not counted, and that is: nobody waits.
+// count counts a query. set stores a new key in its place. If two workers of a stripe come at the same time, one query
+// is counted as missed, and nobody waits.
 func (s *sketches[K]) count(hash uint64, set func(*K)) {
 	t := s.now.Load()
 	if !t.hold() {
@@ -204,9 +205,9 @@ func (s *sketches[K]) count(hash uint64, set func(*K)) {
 	t.free()
 }
 
-// turn puts the other table in place of the present one, and returns what the one that was taken away says; nil where a
-// worker has it at this very moment, who was interrupted, so that it is for next time. One goroutine at a time may call
-// it.
+// turn puts the other table in place of the present one, and returns what the one taken away says. It returns nil if an
+// interrupted worker holds that table at this very moment; then it is left for next time. Only one goroutine at a time
+// may call it.
 func (s *sketches[K]) turn(text func(*K) string) (all []*tops) {
 	now, next := s.now.Load(), s.both[0]
 	if now == next {
@@ -225,7 +226,7 @@ func (s *sketches[K]) turn(text func(*K) string) (all []*tops) {
 			runtime.Gosched()
 		}
 	}
-	drain(next) // what a worker has put there that had looked before the last turn
+	drain(next) // from workers that looked before the last turn
 	s.now.Store(next)
 	drain(now)
 	return all

@@ -8,19 +8,19 @@ import (
 	"leeward/zones/steer"
 )
 
-// steer writes what a policy answers to the client at the owner, which is the name at that offset of the message.
+// steer writes what a policy answers this client. owner is where the name is in the message.
 //
-// The client is the address of the query's ECS option. Without one, and where its source prefix length is 0 because
-// somebody does not want to be located by it, the client is the resolver that asks (RFC 7871 7.1.2); such an answer has
-// scope 0, as it does not depend on anything in the option. For a private address the resolver stands (section 10).
+// The client is the address in the query's ECS option. If there is none, or its source prefix length is 0 because
+// somebody does not want to be located by it, the client is the resolver that asks (RFC 7871 section 7.1.2). Such an
+// answer has scope 0, since nothing in the option matters. A resolver also stands for a private address (section 10).
 //
-// Where the policy's endpoints are answered by name, target is the one that the client is sent on to.
+// If the policy's endpoints are answered by name, target is the name that the client is sent to.
 func (w *Worker) steer(state *State, client netip.Addr, owner int) (target []byte, rcode uint16) {
 	b, d := &w.build, &w.decision
 	before := w.scope
 	w.decide(state.View, client)
 	if owner != wire.QName && w.scope > before {
-		// What leads here is for all clients, and this is not: it is said to who asks for it by its name (RFC 7871
+		// What leads here is for all clients, but this answer is not. Clients must ask for it by its own name (RFC 7871
 		// section 7.2.1).
 		w.scope = before
 		b.SetScope(before)
@@ -42,7 +42,7 @@ func (w *Worker) steer(state *State, client netip.Addr, owner int) (target []byt
 		b.SetError(wire.ErrorNotReady, "the endpoints' names are not resolved yet")
 		return nil, wire.RcodeServFail
 	}
-	if d.Count == 0 && w.found.Expired() { // that there is nothing more is the primary's to say
+	if d.Count == 0 && w.found.Expired() { // only the primary could say that there is nothing more
 		return nil, w.notCurrent(snapshot.Outdated)
 	}
 	if d.Count == 0 {
@@ -56,12 +56,12 @@ func (w *Worker) steer(state *State, client netip.Addr, owner int) (target []byt
 	w.expands()
 	w.decided(wire.Answer, owner, w.found.Source())
 	if w.request.Family == steer.Name {
-		target = d.Data // until the next decision
+		target = d.Data // valid until the next decision
 	}
 	return target, wire.RcodeNoError
 }
 
-// decide asks the policy that was found, and says the scope of what it decided.
+// decide asks the policy that was found, and sets the scope of its decision.
 func (w *Worker) decide(view *steer.View, client netip.Addr) {
 	q, b, d := &w.query, &w.build, &w.decision
 	subnet := q.ECS.Present && q.ECS.Source > 0
@@ -79,13 +79,13 @@ func (w *Worker) decide(view *steer.View, client netip.Addr) {
 		w.ask(view)
 		scope = max(scope, d.Scope)
 	}
-	if d.Unresolved && w.found.Alone { // rather a name to go on with than nothing
+	if d.Unresolved && w.found.Alone { // better a name to go on with than nothing
 		w.request.Family = steer.Name
 		w.ask(view)
 		scope = max(scope, d.Scope)
 	}
 	if subnet {
-		if client.Is4In6() { // decided as IPv4, echoed as IPv6
+		if client.Is4In6() { // decided as IPv4, but echoed as IPv6
 			scope += 96
 		}
 		w.scope = max(w.scope, scope) // what a CNAME leads to may be steered too
@@ -93,7 +93,7 @@ func (w *Worker) decide(view *steer.View, client netip.Addr) {
 	}
 }
 
-// times tells the request the time, as far as it matters to the policy.
+// times gives the request the time, as far as it matters to the policy.
 func (w *Worker) times(view *steer.View, p *steer.Policy) {
 	if named, planned := view.Named(), p.Planned(); named || planned { // this much is compiled into the query path
 		w.clock(named, planned)
@@ -110,16 +110,15 @@ func (w *Worker) clock(named, planned bool) {
 	}
 }
 
-// says writes what a policy wants said in place of addresses.
+// says writes what a policy answers instead of addresses.
 //
-// Of a name that is in the chain of a signed zone nobody can be shown that it does not exist, so who wants a proof is
-// told that it has nothing.
+// A name in the chain of a signed zone cannot be proven not to exist. So a client that wants proof gets NODATA.
 func (w *Worker) says(state *State, what steer.Says, owner int) (rcode uint16) {
 	b := &w.build
 	switch what {
 	case steer.SaysRefused:
 		if owner != wire.QName {
-			// the alias is as good for this client as for others: what it leads to is refused when asked for
+			// for this client the alias is as good as for others: its target is refused when asked for
 			return wire.RcodeNoError
 		}
 		b.SetAuthoritative(false)

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// Tap takes copies of queries and responses for whoever follows them (package dnstap). Each worker has a ring of fixed
-// size and never waits: what finds no room is dropped, and counted.
+// Tap takes copies of queries and responses for a follower (package dnstap). Each worker has a ring of fixed size, and
+// never waits. A copy that finds no room is dropped and counted.
 type Tap struct {
-	every uint32 // one query in so many is taken
-	size  int    // of a ring, octets; a power of two
+	every uint32 // one query in this many is taken
+	size  int    // of a ring, in octets; a power of two
 
 	mu      sync.Mutex
 	rings   []*tapRing
 	dropped atomic.Uint64
 }
 
-// NewTap returns a Tap that takes one query in every so many, with a ring of that size for each worker: a power of two,
-// octets, 256 KiB at least so that every message fits.
+// NewTap returns a Tap that takes one query in every. size is that of each worker's ring in octets. It must be a power
+// of two, and at least 256 KiB, so that every message fits.
 func NewTap(every, size int) *Tap {
 	if every < 1 || size < 1<<18 || size&(size-1) != 0 {
 		panic("answer: a Tap's numbers are out of range")
@@ -28,10 +28,11 @@ func NewTap(every, size int) *Tap {
 	return &Tap{every: uint32(every), size: size}
 }
 
-// Dropped returns how many queries were dropped as their ring was full.
+// Dropped returns how many queries were dropped because their ring was full.
 func (t *Tap) Dropped() uint64 { return t.dropped.Load() }
 
-// Tapped is a query and its response as they were on the wire. Its slices are good until Read's function returns.
+// Tapped is a query and its response as they were on the wire. Its slices are valid until the function that Read calls
+// returns.
 type Tapped struct {
 	At       time.Time // when the response was made
 	Client   netip.AddrPort
@@ -40,8 +41,8 @@ type Tapped struct {
 	Response []byte // nil: none was sent
 }
 
-// Read calls f with all that waits in the rings, each in order, until it returns false, and returns how many that were.
-// One goroutine may read.
+// Read calls f with everything in the rings, each ring in order, until f returns false. It returns how many calls it
+// made. Only one goroutine may read.
 func (t *Tap) Read(f func(*Tapped) bool) (n int) {
 	t.mu.Lock()
 	rings := t.rings
@@ -70,8 +71,8 @@ func (t *Tap) ring() *tapRing {
 	return r
 }
 
-// tapRing is one stripe's ring. head and tail grow for ever; modulo the size they are places in octets. Who writes
-// moves head and who reads moves tail. Workers of one stripe take turns by mu, which a packet loop has for itself.
+// tapRing is the ring of one stripe. head and tail only grow; modulo the size, they are offsets in octets. The writer
+// moves head, and the reader moves tail. Workers of one stripe take turns by mu; a packet loop has it to itself.
 type tapRing struct {
 	tap    *Tap
 	octets []byte
@@ -83,14 +84,14 @@ type tapRing struct {
 	tail atomic.Uint64
 }
 
-// A record is a header, the query and the response, from a multiple of 8 on and never around the end of the ring. One
-// of which the length of the query is skipped only fills the end.
+// A record has a header, the query and the response. It begins at a multiple of 8, and never wraps around the end of
+// the ring. A record whose query length is skipped only fills the end.
 const (
 	tapHeader = 40
 	skipped   = 1<<32 - 1
 )
 
-// put copies what one worker has answered.
+// put copies the latest query of one worker.
 func (r *tapRing) put(query, response []byte, client netip.AddrPort, stream bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -156,7 +157,7 @@ func (r *tapRing) read(f func(*Tapped) bool) (got, more bool) {
 	}
 }
 
-// Tap copies what the worker has answered, if anybody follows. The response is empty where none is sent.
+// Tap copies what the worker has answered, if anybody follows. response is empty if none is sent.
 func (w *Worker) Tap(query, response []byte, client netip.AddrPort) {
 	if w.tap != nil { // this much is compiled into the loop of a transport
 		w.copied(query, response, client)

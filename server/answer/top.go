@@ -13,23 +13,23 @@ import (
 	"leeward/zones/rr"
 )
 
-// Top says who asks this server most, and for which names, by a sketch: each row has bounds that hold, and so have
-// those who are in no row. New fields may come; none goes or changes its meaning.
+// Top says who asks this server most, and for which names. It comes from a sketch: bounds hold for each row, and for
+// everything in no row. Fields are added, but never removed, and never change their meaning.
 type Top struct {
 	Server  string     `json:"server,omitempty"`
 	At      time.Time  `json:"at"`
 	Windows [2]float64 `json:"windows"` // seconds: how far lastMinute and lastFiveMinutes go back
-	Epsilon float64    `json:"epsilon"` // share of all queries by which a row may err at most
+	Epsilon float64    `json:"epsilon"` // share of all queries by which a row may be wrong
 	Clients TopList    `json:"clients"` // by prefix: /24 of IPv4, /56 of IPv6, of the address that sends
-	Names   TopList    `json:"names"`   // that queries ask for, whatever the type, in our zones or not
+	Names   TopList    `json:"names"`   // names asked for, of any type, in our zones or not
 }
 
-// TopList has those rows first that have the most for sure in the last minute, and then in five.
+// TopList sorts rows by the counts that are certain, first of the last minute, then of five, largest first.
 type TopList struct {
 	Rows []TopRow `json:"rows"`
 
-	// All is how many queries there were. Others is what one that is in no row, or would be if there were more rows,
-	// cannot have passed. Uncounted is queries that are in no row: two came over TCP at the very same time.
+	// All is the number of queries. Others is the largest count that anything without a row can have. Uncounted is the
+	// number of queries that no row has: two came over TCP at the very same time.
 	All       TopCount `json:"all"`
 	Others    TopCount `json:"others"`
 	Uncounted TopCount `json:"uncounted"`
@@ -44,8 +44,8 @@ type TopCount struct {
 // TopRow is one client or name.
 type TopRow struct {
 	What    string   `json:"what"`    // 192.0.2.0/24, www.example.test
-	AtLeast TopCount `json:"atLeast"` // queries that are its for sure
-	AtMost  TopCount `json:"atMost"`  // it did not have more, Uncounted aside
+	AtLeast TopCount `json:"atLeast"` // queries that are certainly its own
+	AtMost  TopCount `json:"atMost"`  // it had no more, apart from Uncounted
 }
 
 const (
@@ -53,7 +53,7 @@ const (
 	topWindows = 20 // five minutes of them
 	minuteOf   = 4
 
-	topV4, topV6 = 24, 56 // bits of an address that are told
+	topV4, topV6 = 24, 56 // bits of an address that are shown
 )
 
 // topName is a name in wire form.
@@ -64,13 +64,13 @@ type topName struct {
 
 func (n *topName) text() string { return rr.Name(n.octets[:n.size]).String() }
 
-// topClient is a prefix: the address's first bits, on a ground of zeros, and which family it is of.
+// topClient is a prefix: the first bits of an address, padded with zeros, and its family.
 type topClient struct {
 	high uint64
 	v6   bool
 }
 
-// clientOf returns the prefix that an address is counted by.
+// clientOf returns the prefix that counts an address.
 func clientOf(a netip.Addr) topClient {
 	if a.Is4() || a.Is4In6() {
 		b := a.As4()
@@ -90,14 +90,14 @@ func (c *topClient) text() string {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte(b[:4])), topV4).String()
 }
 
-// topStripe is what one stripe counts: 700 KB.
+// topStripe is the counts of one stripe: 700 KB.
 type topStripe struct {
 	seed    maphash.Seed
 	clients sketches[topClient]
 	names   sketches[topName]
 }
 
-// count counts a query. The name is in wire form and lower case; none where there is no question that can be read.
+// count counts a query. name is in wire form and lower case; it is empty if the question cannot be read.
 func (s *topStripe) count(name []byte, client netip.Addr) {
 	c := clientOf(client)
 	var b [9]byte
@@ -111,22 +111,23 @@ func (s *topStripe) count(name []byte, client netip.Addr) {
 	}
 }
 
-// topping is what all stripes have counted, in windows of topEvery.
+// topping is the counts of all stripes, in windows of topEvery.
 type topping struct {
 	seed maphash.Seed
 
 	mu      sync.Mutex
-	windows [topWindows + 1]topWindow // the newest first, which grows
+	windows [topWindows + 1]topWindow // newest first; that one grows
 }
 
-// topWindow is what was counted from a time on.
+// topWindow is what was counted since a time.
 type topWindow struct {
 	since   time.Time
 	clients tops
 	names   tops
 }
 
-// takeUp adds what stripes have counted since the last time to the newest window, and begins another when it is due.
+// takeUp adds to the newest window what stripes have counted since the last time. When it is due, it begins another
+// window.
 func (r *Responder) takeUp(now time.Time) {
 	t := r.topping
 	newest := &t.windows[0]
@@ -144,13 +145,13 @@ func (r *Responder) takeUp(now time.Time) {
 			newest.names.add(found)
 		}
 	}
-	if now.Sub(newest.since) >= topEvery-time.Second { // whoever calls is not on time to the millisecond
+	if now.Sub(newest.since) >= topEvery-time.Second { // callers are not on time to the millisecond
 		copy(t.windows[1:], t.windows[:])
 		*newest = topWindow{since: now}
 	}
 }
 
-// Top returns who asks most, and for what, with so many rows at most in each list; nil where that is not counted.
+// Top returns who asks most, and for what, with at most most rows in each list. It returns nil if that is not counted.
 func (r *Responder) Top(most int) *Top {
 	t := r.topping
 	if t == nil {
@@ -178,7 +179,7 @@ func (r *Responder) Top(most int) *Top {
 	return out
 }
 
-// topList makes a list of what was counted in the last minute and in five.
+// topList makes a list from what was counted in the last minute and in the last five.
 func topList(of *[2]tops, most int) TopList {
 	l := TopList{
 		Rows:      []TopRow{},
@@ -211,7 +212,7 @@ func topList(of *[2]tops, most int) TopList {
 	return l
 }
 
-// followTop takes up what was counted, when it is due.
+// followTop calls takeUp when that is due.
 func (r *Responder) followTop(now time.Time) {
 	if t := r.topping; t != nil {
 		t.mu.Lock()

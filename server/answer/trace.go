@@ -7,30 +7,30 @@ import (
 	"leeward/zones/steer"
 )
 
-// trace records how a response comes about, while a Worker makes it. A nil trace records nothing, and costs a query a
-// comparison at each of its few stations.
+// trace records how a Worker makes a response. A nil trace records nothing, and costs a query one comparison at each of
+// its few stations.
 type trace struct {
-	steps []step // one for the question's name and for each name that it leads to
+	steps []step // one for the question's name, and one for each name that it leads to
 }
 
-// step is what was done for one name.
+// step is what was done about one name.
 type step struct {
 	name      []byte              // wire form, lower case
 	found     snapshot.Answer     // what the zone has for it
-	decisions []steer.Explanation // of its policy, one for each family that was tried; the last counts
+	decisions []steer.Explanation // by its policy, one for each family that was tried; the last counts
 	ending    ending
 }
 
-// ending is why the response ends at a name, although the name leads on.
+// ending is why the response ends at a name although that leads on.
 type ending uint8
 
 const (
-	followed ending = iota // it does not end there, or the name does not lead on
-	loop                   // it leads back to a name that was there before
-	tooMany                // it is the last of maxChain links
+	followed ending = iota // it does not end there, or the name leads nowhere
+	loop                   // the name leads back to an earlier one
+	tooMany                // the name is the last of maxChain links
 )
 
-// looked notes what the zone has for the name that was looked up.
+// looked records what the zone has for the name that was looked up.
 func (t *trace) looked(w *Worker, link int) {
 	if t != nil {
 		t.look(w, link) // the test above is compiled into the query path
@@ -47,7 +47,7 @@ func (t *trace) look(w *Worker, link int) {
 	t.steps = append(t.steps, step{name: slices.Clone(w.name), found: f})
 }
 
-// decided has the decision that the worker has made explained by who made it.
+// decided has whoever made the worker's decision explain it.
 func (t *trace) decided(w *Worker, view *steer.View) {
 	if t != nil {
 		t.decide(w, view)
@@ -60,7 +60,7 @@ func (t *trace) decide(w *Worker, view *steer.View) {
 	s.decisions = append(s.decisions, w.found.Policy.Explain(view, &w.request))
 }
 
-// ended notes why a name that leads on is not followed.
+// ended records why a name that leads on is not followed.
 func (t *trace) ended(why ending) {
 	if t != nil {
 		t.steps[len(t.steps)-1].ending = why

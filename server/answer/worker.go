@@ -10,8 +10,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// Worker answers requests of one transport, one at a time: a packet loop has its own, and connections borrow one from a
-// pool. Whatever a query needs to be answered is in it, so that nothing is allocated and nothing shared.
+// Worker answers requests over one transport, one at a time. A packet loop has its own; connections borrow one from a
+// pool. It contains whatever answering a query needs, so that nothing is allocated and nothing is shared.
 type Worker struct {
 	responder *Responder
 	over      *Transport
@@ -24,40 +24,40 @@ type Worker struct {
 	build    wire.Builder
 	found    snapshot.Answer
 	beside   snapshot.Addresses
-	owner    int // where the name that is looked up is in the message
+	owner    int // where the name that is being looked up is in the message
 	request  steer.Request
 	decision steer.Decision
-	scope    uint8            // of the ECS option, the longest so far of a chain
-	name     []byte           // that is looked up, in lower case
+	scope    uint8            // of the ECS option; the longest so far in the chain
+	name     []byte           // the name that is being looked up, in lower case
 	chain    [maxChain]target // where the query has led to
 	signing  signing
-	dnames   [maxChain]*byte // the DNAMEs that were written, by the first octet of their sets
-	turns    int             // how many these are
-	again    bool            // the answer is written once more: nothing is counted again
+	dnames   [maxChain]*byte // DNAMEs that were written, by the first octet of their sets
+	turns    int             // number of these
+	again    bool            // the answer is being written once more, so nothing is counted again
 
 	now     moment
 	subject subject               // of the response, for the rate limit
-	ours    bool                  // it is about what is in a zone of ours, or of class CH
-	cookie  [wire.CookieSize]byte // that goes with it
-	is      standing              // of whoever has sent the request
+	ours    bool                  // it is about something in a zone of ours, or of class CH
+	cookie  [wire.CookieSize]byte // to go with the response
+	is      standing              // standing of the client
 
-	aside bool   // it works for an Exchange: nothing is counted again, limited or handed over
-	of    *State // that the Exchange came with
+	aside bool   // it works for an Exchange, so nothing is counted again, limited or handed over
+	of    *State // the State of the Exchange
 	spare int    // octets to leave free for a signature
-	key   string // that the request is signed with; "": none
+	key   string // key that the request is signed with; "": none
 
 	ahead []ahead // what is known of the requests of a batch; nil over a stream
 
 	tap      *tapRing // the stripe's; nil: nobody follows queries
-	untapped uint32   // queries since one was taken
+	untapped uint32   // queries since the last one that was taken
 
-	trace *trace // nil: nobody asks how the response comes about
+	trace *trace // nil: nobody asks how the response is made
 }
 
-// Worker makes a worker for the transport, which counts in a stripe of its own.
+// Worker makes a worker for the transport. It counts in a stripe of its own.
 func (r *Responder) Worker(over *Transport) *Worker { return r.workerOn(r.tapped(), over) }
 
-// Workers returns what makes workers that share n stripes, for transports whose workers come and go.
+// Workers returns a function that makes workers sharing n stripes, for transports whose workers come and go.
 func (r *Responder) Workers(over *Transport, n int) func() *Worker {
 	stripes := make([]*stripe, max(n, 1))
 	for i := range stripes {
@@ -93,7 +93,7 @@ func (r *Responder) workerOn(on *stripe, over *Transport) *Worker {
 	return w
 }
 
-// Flush tells others what has been counted.
+// Flush adds what the worker has counted to what others can read.
 func (w *Worker) Flush() {
 	w.stripe.add(&w.tally)
 	w.answered.tell(&w.stripe.cells)
@@ -102,16 +102,17 @@ func (w *Worker) Flush() {
 // Lost counts n requests or responses that the transport has dropped.
 func (w *Worker) Lost(why Loss, n int) { w.tally[dropped+int(why)] += uint64(n) }
 
-// Fault counts and logs a panic while a request was answered. Who calls Respond recovers from it, once a batch, as that
-// has its price.
+// Fault counts and logs a panic that occurred while a request was answered. The caller of Respond recovers from it once
+// for each batch, because recovering has a price.
 func (w *Worker) Fault(fault any, request []byte, client netip.Addr) {
 	w.tally[droppedPanic]++
 	w.responder.panics.say(w.responder.log, fault, request, client)
 }
 
 // Respond makes the response to a request from the state published last. It writes to out from its start up to its
-// capacity, and returns what it wrote; nothing if there is nothing to say. A request that was cut short as it is longer
-// than any may be is FORMERR, whatever is left of it. One of another kind than Query has no response yet: see Later.
+// capacity, and returns what it wrote, or nothing if there is nothing to say. cut says that the request was cut off
+// because it was longer than any may be; the response is then FORMERR. If kind is not Query, there is no response yet:
+// see Later.
 //
 // The response is a function of the state, the request, the client's address and the worker's random generator. The
 // state is nil until there is one.
@@ -176,7 +177,7 @@ func (w *Worker) Respond(request []byte, client netip.Addr, cut bool, out []byte
 	default:
 		random := w.random
 		rcode = w.follow(state, client)
-		if b.Truncated() && b.Tighten() { // names took too much: the same answer, with shorter ones
+		if b.Truncated() && b.Tighten() { // names took too much room: the same answer, with shorter ones
 			w.random, w.again = random, true
 			rcode = w.follow(state, client)
 			w.again = false
@@ -184,7 +185,7 @@ func (w *Worker) Respond(request []byte, client netip.Addr, cut bool, out []byte
 		if state.Stale {
 			b.SetError(wire.ErrorStaleAnswer, "")
 		}
-		if w.over.Stream && b.Truncated() { // larger than any message: TC would send the requester here again
+		if w.over.Stream && b.Truncated() { // larger than any message: TC would send the client here again
 			b.Fail()
 			rcode = wire.RcodeServFail
 			b.SetError(wire.ErrorOther, "the answer is larger than a message")
@@ -203,7 +204,7 @@ func (w *Worker) Respond(request []byte, client netip.Addr, cut bool, out []byte
 	if b.Truncated() {
 		w.tally[truncated]++
 	}
-	if !w.aside { // whoever sends it counts it
+	if !w.aside { // otherwise, whoever sends it counts it
 		w.tally[responses+min(int(rcode), responseCodes-1)]++
 	}
 	return b.Finish(), Query
