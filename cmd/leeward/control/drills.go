@@ -18,6 +18,7 @@ import (
 // so it needs neither etcd nor the operator who began the drill. It gives the drill up: the drain has no effect on this
 // server until somebody writes another override. A server does not resume a drill when the harm is over, because the
 // drill would then swing on and off.
+//
 // docs/drill.md says what counts as harm: a pool that serves the target's clients reaches its max; one of its addresses
 // goes down; a vantage goes silent; or etcd does, since then nobody could call the drill off.
 
