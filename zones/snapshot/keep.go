@@ -118,7 +118,7 @@ func (o *overlay) keySets(g *sealed, base *tree, before *zone) (edits []edit) {
 		}
 		if n := base.find([]byte(name)); n != nil {
 			n.each(func(typ rr.Type, _ int, _ []byte) {
-				if made(typ) && o.version.made(name, typ) == nil && !ours(typ) {
+				if made(name == o.apex, typ) && o.version.made(name, typ) == nil && !ours(typ) {
 					edits = append(edits, edit{name: name, kind: dropSet, typ: typ})
 				}
 			})
@@ -216,7 +216,7 @@ func (z *zone) holds(s *Snapshot, owner rr.Name, typ rr.Type) bool {
 		return false
 	}
 	_, ours := n.set(typ)
-	if made(typ) {
+	if made(owner == z.origin, typ) {
 		return ours != nil && bytes.Equal(ours, v.made(owner, typ))
 	}
 	if there := v.tree.find([]byte(owner)); there != nil {

@@ -37,12 +37,12 @@ func (t *trees) each(f func(part **tree)) {
 }
 
 // cutOf returns the part that a record belongs to, and the type of its set there. For an RRSIG, that is the type it
-// covers.
-func (t *trees) cutOf(typ rr.Type, data []byte) (part **tree, in rr.Type) {
+// covers. apex: it is at the zone's apex.
+func (t *trees) cutOf(apex bool, typ rr.Type, data []byte) (part **tree, in rr.Type) {
 	switch {
 	case typ == rr.TypeRRSIG:
 		return &t.seals, rr.Type(binary.BigEndian.Uint16(data))
-	case made(typ):
+	case made(apex, typ):
 		return &t.proofs, typ
 	}
 	return &t.tree, typ
@@ -261,10 +261,9 @@ func (v *Version) Edit() *Edition {
 	return &Edition{origin: v.origin, trees: v.trees, open: map[setKey]*openSet{}}
 }
 
-// made reports whether signing a zone adds records of the type, or needs them.
-func made(t rr.Type) bool {
-	return t.Proves() || t == rr.TypeDNSKEY || t == rr.TypeCDS || t == rr.TypeCDNSKEY
-}
+// made reports whether signing a zone adds records of the type, or needs them. Below the apex, DNSKEY, CDS and CDNSKEY
+// are data like any other: CDS there are those of other zones (RFC 9615).
+func made(apex bool, t rr.Type) bool { return t.Proves() || apex && t.MadeBySigning() }
 
 // check returns an error if a record may not be in the zone.
 func (e *Edition) check(r *rr.Record) error {
@@ -286,7 +285,7 @@ func (e *Edition) check(r *rr.Record) error {
 
 // key returns where a record belongs.
 func (e *Edition) key(r *rr.Record) setKey {
-	part, typ := e.cutOf(r.Type, r.Data)
+	part, typ := e.cutOf(r.Owner == e.origin, r.Type, r.Data)
 	return setKey{r.Owner, part, typ}
 }
 
