@@ -70,10 +70,7 @@ func judgeSigned(t *testing.T, settings [2]string) {
 // delv asks BIND's delv, which validates from the zone's key, for random names and types, or for all.
 func delv(t *testing.T, r *rand.Rand, at string, key *dns.DNSKEY) {
 	t.Helper()
-	anchors := filepath.Join(t.TempDir(), "anchors")
-	lab.Write(t, anchors, fmt.Sprintf("trust-anchors { %q static-key %d %d %d %q; };\n", key.Hdr.Name, key.Flags,
-		key.Protocol, key.Algorithm, key.PublicKey))
-	host, port, _ := strings.Cut(at, ":")
+	judge := delvFrom(t, at, key)
 	type question struct{ name, typ string }
 	var list []question
 	for _, name := range signedNames(r) {
@@ -97,16 +94,30 @@ func delv(t *testing.T, r *rand.Rand, at string, key *dns.DNSKEY) {
 		gate <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-gate }()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			out, err := exec.CommandContext(ctx, "delv", "@"+host, "-p", port, "-a", anchors,
-				"+root="+key.Hdr.Name, "-t", q.typ, "-q", q.name).CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "fully validated") {
-				t.Errorf("delv does not take %s %s: %v\n%s", q.name, q.typ, err, out)
-			}
+			judge(q.name, q.typ)
 		})
 	}
 	wait.Wait()
+}
+
+// delvFrom returns what asks delv for a name and a type at a server, and returns what it says. delv validates from the
+// key of a zone.
+func delvFrom(t *testing.T, at string, key *dns.DNSKEY) func(name, typ string) string {
+	t.Helper()
+	anchors := filepath.Join(t.TempDir(), "anchors")
+	lab.Write(t, anchors, fmt.Sprintf("trust-anchors { %q static-key %d %d %d %q; };\n", key.Hdr.Name, key.Flags,
+		key.Protocol, key.Algorithm, key.PublicKey))
+	host, port, _ := strings.Cut(at, ":")
+	return func(name, typ string) string {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, "delv", "@"+host, "-p", port, "-a", anchors,
+			"+root="+key.Hdr.Name, "-t", typ, "-q", name).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "fully validated") {
+			t.Errorf("delv does not take %s %s: %v\n%s", name, typ, err, out)
+		}
+		return string(out)
+	}
 }
 
 // leadsAway reports whether answers go on in a zone that a validator of example.test alone does not trust, or that is

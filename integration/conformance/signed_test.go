@@ -316,7 +316,8 @@ func signedNames(r *rand.Rand) (names []string) {
 	}
 	return append(names, "other.test.", "down.other.test.", "deep.down.other.test.", "q.other.test.",
 		"child.example.test.", "www.child.example.test.", "q.child.example.test.", "q.w.child.example.test.",
-		"w.child.example.test.")
+		"w.child.example.test.", "_dsboot.child.example.test._signal.ns1.example.test.", "_signal.ns1.example.test.",
+		"q._signal.ns1.example.test.", "_dsboot.example.test._signal.ns2.other.test.")
 }
 
 // TestSigned asks for every name and type of signed zones in several states of health, and holds each answer against a

@@ -30,6 +30,7 @@ type index struct {
 	missed    map[string]map[zones.Key]struct{} // by origin, "" for policies: what is Missed
 	lists     map[string]*zones.Zone            // by origin: the catalog zones that are made here
 	brought   map[zones.Key]struct{}            // Zones that a primary's catalog zone has, or had, brought here
+	signals   map[string]int                    // by domain: how many zones have it among their Signals
 	turned    []zones.Key                       // keys that became Missed, or no longer are, since the last look
 	slots     map[zones.Kind]map[zones.Key]*slot
 	states    map[string]*zoneState // by origin
@@ -57,7 +58,7 @@ func newIndex() index {
 		strays: make(map[string]*zoneState), lacking: make(map[string]int),
 		missed:    make(map[string]map[zones.Key]struct{}),
 		referrers: make(map[zones.Key]map[zones.Key]struct{}), lists: make(map[string]*zones.Zone),
-		brought: make(map[zones.Key]struct{}),
+		brought: make(map[zones.Key]struct{}), signals: make(map[string]int),
 	}
 	for _, kind := range zones.Kinds {
 		x.slots[kind] = make(map[zones.Key]*slot)
@@ -144,6 +145,29 @@ func (x *index) zoneOf(name string) *zoneState {
 		}
 	}
 	return nil
+}
+
+// signal counts a zone, which may be nil, under its Signals.
+func (x *index) signal(z *zones.Zone, n int) {
+	if z == nil {
+		return
+	}
+	for _, domain := range z.Signals() {
+		if x.signals[domain] += n; x.signals[domain] == 0 {
+			delete(x.signals, domain)
+		}
+	}
+}
+
+// signaling returns the zones that have CDS and CDNSKEY of others, by origin.
+func (x *index) signaling() map[string]*zoneState {
+	all := map[string]*zoneState{}
+	for domain := range x.signals {
+		if z := x.zoneOf(domain); z != nil && z.zone.Vouches() {
+			all[z.origin] = z
+		}
+	}
+	return all
 }
 
 // home returns the map of a zone's policies; for nil, the map of policies without a zone.
@@ -237,6 +261,8 @@ func (x *index) put(key zones.Key, r zones.Resource, revision int64) {
 	case *zones.Zone:
 		z := x.state(r.Origin)
 		isNew := z.zone == nil
+		x.signal(z.zone, -1)
+		x.signal(r, 1)
 		z.zone = r
 		if delete(x.lists, r.Origin); r.Lists() {
 			x.lists[z.origin] = r
@@ -334,6 +360,7 @@ func (x *index) remove(key zones.Key) {
 	switch r := s.resource.(type) {
 	case *zones.Zone:
 		z := x.states[r.Origin]
+		x.signal(z.zone, -1)
 		z.zone = nil
 		delete(x.lists, r.Origin)
 		x.strayed(z)

@@ -13,8 +13,9 @@ import (
 // 1982).
 //
 // A zone's number is the highest revision among its Zone, its Records, its Policies, the pools and endpoints that these
-// name, and the Defaults that these can inherit from. For a catalog zone that is made here, it is the highest among all
-// Zones, valid or not. The serial is the number plus a base.
+// name, and the Defaults that these can inherit from. For a catalog zone that is made here, and for a zone that has
+// CDS of others (zones.Zone.Signals), it is the highest among all Zones, valid or not. The serial is the number
+// plus a base.
 //
 // A server that lists everything can tell the number from the keys, except for changes that left no key: a removal, a
 // policy that moved to another zone, a version that had to wait for something else. A server that sees such a change
@@ -25,16 +26,17 @@ import (
 // added to the base, so that every serial is above every earlier one. The base is owed to the source in the same way.
 type serials struct {
 	base     int64
-	kept     zones.Serials       // as the source has it
-	owing    map[string]int64    // by origin: what the source should keep, but does not yet
-	first    bool                // the catalog was empty before this batch
-	stirred  []*zoneState        // zones that this batch touches; none while the first is applied
-	pools    map[string]poolStir // pools that this batch changed, or whose endpoints it changed
-	zones    poolStir            // what this batch does to Zones, which catalog zones made here may list
-	defaults poolStir            // what this batch does to the Defaults of Policies and Pools
-	anew     bool                // this batch begins another history
-	complete bool                // this batch names everything
-	was      int64               // the base before this batch
+	kept     zones.Serials         // as the source has it
+	owing    map[string]int64      // by origin: what the source should keep, but does not yet
+	first    bool                  // the catalog was empty before this batch
+	stirred  []*zoneState          // zones that this batch touches; none while the first is applied
+	pools    map[string]poolStir   // pools that this batch changed, or whose endpoints it changed
+	zones    poolStir              // what this batch does to Zones, which catalog zones made here may list
+	signaled map[string]*zoneState // the zones that had CDS of others when a Zone last changed
+	defaults poolStir              // what this batch does to the Defaults of Policies and Pools
+	anew     bool                  // this batch begins another history
+	complete bool                  // this batch names everything
+	was      int64                 // the base before this batch
 }
 
 // stir is what a batch does to a zone.
@@ -326,6 +328,16 @@ func (c *Catalog) endSerials(b *zones.Batch) []string {
 	if s.zones != (poolStir{}) {
 		for origin := range c.lists {
 			c.stirBy(c.states[origin], s.zones, b.Revision)
+		}
+		had := s.signaled
+		s.signaled = c.signaling()
+		for _, z := range s.signaled {
+			c.stirBy(z, s.zones, b.Revision)
+		}
+		for origin := range had { // no key that is left tells that these had any
+			if z := c.states[origin]; z != nil && s.signaled[origin] == nil {
+				c.loseZone(z, b.Revision)
+			}
 		}
 	}
 	if b.Copy && b.Serials != nil {

@@ -90,6 +90,22 @@ func contents(c *Catalog) map[string]string {
 				lines = append(lines, fmt.Sprint("member ", l.Origin, l.Group))
 			}
 		}
+		c.Each(zones.KindZone, func(r zones.Resource) bool {
+			for _, domain := range r.(*zones.Zone).Signals() {
+				var nearest *zones.Zone
+				c.Each(zones.KindZone, func(r zones.Resource) bool {
+					z := r.(*zones.Zone)
+					if zones.Under(domain, z.Origin) && (nearest == nil || zones.Under(z.Origin, nearest.Origin)) {
+						nearest = z
+					}
+					return true
+				})
+				if nearest != nil && nearest.Origin == origin && nearest.Vouches() {
+					say(r)
+				}
+			}
+			return true
+		})
 		c.EachRecord(origin, func(r *zones.Record) bool { say(r); return true })
 		for _, p := range c.PoliciesIn(origin) {
 			say(p)

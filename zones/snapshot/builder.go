@@ -22,6 +22,7 @@ import (
 //	gather, takeResolved, takeTransferred, takeKeys, endOverrides    what has changed
 //	compilePools, compilePolicies                                    pools and policies, numbered
 //	editZones                                                        edits of names, then new trees
+//	signalZones                                                      CDS of zones in those of their name servers
 //	sign                                                             signatures of what is new
 //	finish                                                           counts
 type Builder struct {
@@ -61,6 +62,10 @@ type Builder struct {
 
 	lists map[string]map[string]catalog.Listed // by catalog zone made here: what it lists, by origin
 
+	signals  map[string][]signal           // by origin: where its CDS are to be too
+	signaled map[string]map[rr.Name]string // by origin: the names there of such signals, and whose they are
+	spent    map[string]spent              // by origin, of zones that had any
+
 	elsewhere map[string]Transferred                 // by origin, for zones that live on another primary
 	arrived   map[string]bool                        // origins with a transfer since the last Update
 	seals     map[string]time.Time                   // by origin: when the next signature of its primary expires
@@ -76,6 +81,7 @@ func NewBuilder(now func() time.Time) *Builder {
 		signers: map[string]*dnssec.Signer{}, keys: map[string]keyed{}, rekeyed: map[string]bool{},
 		unsigned: map[string]bool{}, turns: map[string]time.Time{}, kept: map[string]*dnssec.Kept{},
 		epochs: map[string]bool{}, lacking: map[string]lack{}, came: map[string]bool{}, awaits: map[[2]string]string{},
+		spent: map[string]spent{},
 	}
 	b.clear()
 	return b
@@ -94,6 +100,12 @@ func (b *Builder) clear() {
 	b.seals = map[string]time.Time{}
 	b.sharing = map[string]*steer.Policy{}
 	b.lists = map[string]map[string]catalog.Listed{}
+	for origin, all := range b.signals {
+		for i := range all {
+			b.Awaits(origin, all[i].text, "")
+		}
+	}
+	b.signals, b.signaled = map[string][]signal{}, map[string]map[rr.Name]string{}
 }
 
 // Update brings the snapshot up to what the catalog has now, and returns it. d names what has changed since the last
@@ -111,6 +123,7 @@ func (b *Builder) Update(c *catalog.Catalog, d catalog.Delta, g *geo.Table) (*Sn
 	u.forget()
 	u.compilePolicies()
 	u.editZones()
+	u.signalZones()
 	u.sign()
 	b.last = u.finish()
 	problems := slices.SortedFunc(maps.Values(b.problems), func(x, y zones.Problem) int {

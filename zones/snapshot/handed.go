@@ -185,8 +185,8 @@ const serialEpoch = 20454
 const turnsADay = 8
 
 // turned returns what signing adds to the serial of a zone that has secondaries. It rises with each epoch, because the
-// signatures change, and in between when a key begins or ends something. It is the same on all servers that have the
-// same keys.
+// signatures change, and in between when a key begins or ends something: a key of the zone, or of a zone whose CDS it
+// has too. It is the same on all servers that have the same keys.
 func (u *update) turned(z *zones.Zone) uint32 {
 	signer := u.signers[z.Origin]
 	if signer == nil || z.Transfer == nil || len(z.Transfer.Allow)+len(z.Transfer.Notify) == 0 {
@@ -194,5 +194,5 @@ func (u *update) turned(z *zones.Zone) uint32 {
 	}
 	e := signer.Now().Epoch
 	days := max(0, e.Number-serialEpoch)
-	return uint32(days*turnsADay) + uint32(min(turnsADay-1, u.keys[z.Origin].keys.Events(e.Start(), u.now())))
+	return uint32(days*turnsADay) + uint32(min(turnsADay-1, u.eventsOf(z.Origin, e)))
 }
