@@ -6,9 +6,12 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"syscall"
+	"time"
 )
 
 // Gateway puts keys by etcd's HTTP gateway: many in one transaction, and at an instant that is known, which a process
@@ -24,6 +27,10 @@ func (g *Gateway) call(path string, body any) error {
 		return err
 	}
 	r, err := g.HTTP.Post(g.URL+path, "application/json", bytes.NewReader(b))
+	for end := time.Now().Add(30 * time.Second); errors.Is(err, syscall.ECONNREFUSED) && time.Now().Before(end); {
+		time.Sleep(100 * time.Millisecond) // the member has just been started, and does not listen yet
+		r, err = g.HTTP.Post(g.URL+path, "application/json", bytes.NewReader(b))
+	}
 	if err != nil {
 		return err
 	}
