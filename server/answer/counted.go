@@ -135,7 +135,7 @@ func (r *Responder) sample(now time.Time) {
 }
 
 // youngest returns the youngest sample that has at least this age. If there is none, it returns the oldest, or an empty
-// one if there are no samples.
+// one while there are still fewer samples than a ledger holds: the server is younger than that age.
 func (l *ledger) youngest(now time.Time, age time.Duration, start time.Time) *sample {
 	found := &sample{at: start}
 	for i := range l.samples {

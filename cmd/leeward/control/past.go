@@ -98,7 +98,7 @@ const stamp = "2006-01-02T15:04:05Z07:00"
 func (p *past) look(ctx context.Context, j *history.Journal) error {
 	var (
 		whole, done bool
-		parts       int       // how many parts of a whole sight are still to be read
+		parts       int       // how many parts of a whole sight have been read
 		last        time.Time // time of what was read last
 		refused     error
 		begins      time.Time // the first whole sight after the moment, if there is none before it
