@@ -97,7 +97,7 @@ func TestWhoReadsAgainListensEarly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(b, []byte("stop := hangups()")) {
+		if bytes.Contains(b, []byte("return inv.run(")) { // which alone listens to SIGHUP
 			found = append(found, string(use.FindSubmatch(b)[1]))
 		}
 	}

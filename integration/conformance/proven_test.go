@@ -21,6 +21,7 @@ type validator struct {
 	open []string               // origins of zones below these that are not signed
 
 	rolled map[string][]*dns.DNSKEY // by origin: of a zone whose keys roll, those in its DNSKEY set
+	renew  func()                   // if there is one, it is called before each question, to take newer sets
 	now    time.Time
 }
 

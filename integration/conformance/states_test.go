@@ -460,6 +460,9 @@ func walk(t *testing.T, state string, r *rand.Rand, v *validator, at, plain stri
 				if r.IntN(4) == 0 {
 					q.size = []uint16{512, 1232}[r.IntN(2)]
 				}
+				if v.renew != nil {
+					v.renew()
+				}
 				signed, unsigned := q.ask(t, one, at), q.ask(t, two, plain)
 				err := sameBut(q, signed, unsigned, s.loose)
 				switch {
