@@ -236,6 +236,7 @@ func (c *Catalog) carryOut(gone []removal) {
 			c.touched(r.key, resource)
 		}
 		c.remove(r.key)
+		c.wait(r.key, nil) // its Defaults may have gone just before, and left a version without what it gave
 		c.mark(r.key)
 		c.touched(r.key, resource)
 		delete(c.problems, r.key)

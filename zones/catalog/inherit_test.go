@@ -232,3 +232,50 @@ func TestDefaultsMoveSerials(t *testing.T) {
 		t.Error(saw.ZoneSerial("a.test"), owed)
 	}
 }
+
+// TestDefaultsGoWithTheirHeirs: what is removed in one batch with the Defaults that it inherits from is gone, and does
+// not come back without what they gave it.
+func TestDefaultsGoWithTheirHeirs(t *testing.T) {
+	const rest = `
+{kind: Zone, name: example.test, nameservers: [ns.example.net]}
+---
+{kind: Region, name: eu}
+---
+{kind: Pool, name: b, region: eu, monitor: ""}
+---
+{kind: Endpoint, name: b/1, addresses: [192.0.2.1]}
+---
+{kind: Policy, name: x.example.test, ttl: 9s, rules: [{nearest: [b]}]}
+`
+	const all = rest + `---
+{kind: Monitor, name: m, tcp: {port: 80}}
+---
+{kind: Defaults, name: Policy, ttl: 2s}
+---
+{kind: Defaults, name: Pool, monitor: m}
+---
+{kind: Pool, name: a, region: eu}
+---
+{kind: Policy, name: www.example.test, rules: [{nearest: [b]}]}
+`
+	heirs := []zones.Key{zones.KeyOf(zones.KindPool, "a"), zones.KeyOf(zones.KindPolicy, "www.example.test")}
+	for _, full := range []bool{true, false} {
+		c := New(clockAt0)
+		c.Apply(batchOf(t, 1, all))
+		left := batchOf(t, 2, rest)
+		if left.Full = full; !full {
+			left.Changes = nil
+			for _, key := range append([]zones.Key{
+				zones.KeyOf(zones.KindDefaults, "Policy"), zones.KeyOf(zones.KindDefaults, "Pool"),
+			}, heirs...) {
+				left.Changes = append(left.Changes, zones.Change{Key: key, Revision: 2})
+			}
+		}
+		c.Apply(left)
+		for _, key := range heirs {
+			if r := c.Get(key); r != nil || c.isHeld(key) {
+				t.Errorf("everything named %v: %s is in service, %+v; held: %v", full, key, r, c.Held())
+			}
+		}
+	}
+}
