@@ -71,7 +71,8 @@ func (c *Catalog) altered(key zones.Key, before, after zones.Resource) {
 		if after.Check() != was.Check() {
 			c.disturb(key) // its pools say which of their endpoints' settings the check uses
 		}
-		if after.DetectionTime() == was.DetectionTime() && (after.External == nil) == (was.External == nil) {
+		if after.EffectiveFall() == was.EffectiveFall() && after.EffectiveInterval() == was.EffectiveInterval() &&
+			after.EffectiveTimeout() == was.EffectiveTimeout() && (after.External == nil) == (was.External == nil) {
 			return
 		}
 		for pool := range c.referrers[key] {
