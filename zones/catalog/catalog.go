@@ -129,6 +129,7 @@ func (c *Catalog) apply(b zones.Batch, consume bool) Delta {
 	byKind := make(map[zones.Kind][]int)
 	for i := range changes {
 		if ch := &changes[i]; ch.Resource != nil || ch.Err != nil {
+			c.unhold(ch.Key) // before any is staged: what is put again does not give way as what is held does
 			byKind[ch.Key.Kind()] = append(byKind[ch.Key.Kind()], i)
 		}
 	}
@@ -208,7 +209,6 @@ func lastOfEach(changes []zones.Change) []zones.Change {
 // stage takes the newest version of one key. The version goes into service if it can, or else waits.
 func (c *Catalog) stage(ch *zones.Change) {
 	key := ch.Key
-	c.unhold(key)
 	if r, ok := ch.Resource.(*zones.Record); ok {
 		c.state(r.Origin)
 	}

@@ -248,3 +248,33 @@ func TestWhatIsHeldMakesRoom(t *testing.T) {
 		t.Errorf("held %d, the first %v, the alias %v", c.HeldCount(), d.Held, c.Get(alias.Key()))
 	}
 }
+
+// TestHeldAndPutAgain: a policy whose removal is held, and which is put again without an answer together with a record
+// at its name, stays in service as it was: it no longer is there only because of the guard.
+func TestHeldAndPutAgain(t *testing.T) {
+	c := New(clockAt0)
+	c.Apply(batchOf(t, 1, `
+{kind: Zone, name: example.test, nameservers: [ns.example.net]}
+---
+{kind: Region, name: eu}
+---
+{kind: Pool, name: a, region: eu}
+---
+{kind: Endpoint, name: a/1, addresses: [192.0.2.1]}
+---
+{kind: Policy, name: www.example.test, rules: [{nearest: [a]}]}
+`))
+	c.Apply(zones.Batch{Revision: 2, Full: true})
+	key := zones.KeyOf(zones.KindPolicy, "www.example.test")
+	if !c.isHeld(key) {
+		t.Fatalf("nothing is held: %v", c.Held())
+	}
+	c.Apply(batchOf(t, 3, `
+{kind: Policy, name: www.example.test, rules: [{nearest: [b]}]}
+---
+{kind: Record, name: example.test/www/CNAME, data: [x.example.net]}
+`))
+	if p, is := c.Get(key).(*zones.Policy); !is || !slices.Equal(p.PoolNames(), []string{"a"}) || c.isHeld(key) {
+		t.Errorf("in service is %+v\nheld %v\nproblems %v", c.Get(key), c.Held(), c.Problems())
+	}
+}
