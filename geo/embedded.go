@@ -13,9 +13,7 @@ const BuiltIn = "(built in)"
 //go:embed country.bin
 var countryTable string
 
-// Embedded returns the compiled-in table: countries, and one point for each. Each call decodes it anew.
-func Embedded() (*Table, error) { return complement(nil) }
-
+// embedded returns the compiled-in table: countries, and one point for each. Each call decodes it anew.
 func embedded() (*layer, error) {
 	l, err := readCompact(countryTable)
 	if err != nil {

@@ -16,7 +16,7 @@ func TestEmbedded(t *testing.T) {
 	if size := len(countryTable); size >= 1<<20 {
 		t.Errorf("%d bytes compiled in, want less than 1 MiB", size)
 	}
-	table, err := Embedded()
+	table, err := Open(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestEmbeddedIsTheDatabase(t *testing.T) {
 	if file == "" {
 		t.Skip("LEEWARD_TEST_COUNTRIES does not name the database")
 	}
-	table, err := Embedded()
+	table, err := Open(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -200,7 +200,7 @@ func TestCompileRefuses(t *testing.T) {
 }
 
 func TestLocateAllocatesNothing(t *testing.T) {
-	table, err := Embedded()
+	table, err := Open(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

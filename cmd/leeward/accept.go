@@ -149,29 +149,15 @@ func (a *accepting) json(inv *invocation, b *backlog) error {
 // backlog asks what servers hold back. If that is nothing it waits for heldWithin, because they may not have said so
 // yet.
 func (inv *invocation) backlog(ctx context.Context) (*backlog, error) {
-	observer, err := inv.observe(ctx, inv.etcd.patience())
+	var b *backlog
+	err := inv.statuses(ctx, inv.etcd.patience(), func(s *admin.Status, took time.Duration) (done bool) {
+		b = backlogOf(s.Servers)
+		return !b.empty() || took >= heldWithin
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer observer.Close()
-	deadline := time.Now().Add(heldWithin)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		status, err := observer.Status(ctx)
-		if err != nil {
-			return nil, err
-		}
-		b := backlogOf(status.Servers)
-		if !b.empty() || !time.Now().Before(deadline) {
-			return b, nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
+	return b, nil
 }
 
 // backlogOf merges what the servers with fresh heartbeats report.

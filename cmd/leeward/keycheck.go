@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"leeward/cmd/leeward/process"
+	"leeward/cmd/leeward/chain"
 	"leeward/zones/dnssec"
 	"leeward/zones/rr"
 )
@@ -145,11 +144,9 @@ func askParents(ctx context.Context, origin rr.Name, parents []string) (all [][]
 
 // askData asks an authoritative server for the RRset of a type at a zone's apex, and returns the RDATA.
 func askData(ctx context.Context, server string, origin rr.Name, typ rr.Type) ([][]byte, error) {
-	if _, err := netip.ParseAddr(server); err != nil {
-		if _, err := netip.ParseAddrPort(server); err != nil {
-			return nil, misused("%s: write an address, or an address with a port", server)
-		}
+	if _, err := chain.ParseServer(server); err != nil {
+		return nil, misused("%w", err)
 	}
-	all, _, err := process.AskAuthority(ctx, server, origin, typ)
+	all, _, err := chain.Authority(ctx, server, origin.String(), uint16(typ))
 	return all, err
 }

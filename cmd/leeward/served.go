@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"leeward/server/admin"
 )
 
 // serving is which servers answer from a revision.
@@ -18,25 +20,39 @@ type serving struct {
 	took     time.Duration
 }
 
-// servedEvery is how often served looks. A server reports what it serves within half a second, and with each heartbeat.
-const servedEvery = 100 * time.Millisecond
+// statusEvery is how often statuses looks. A server reports its state within half a second, and with each heartbeat.
+const statusEvery = 100 * time.Millisecond
 
-// served waits until every server that is heard of serves a revision, at most for limit.
-func (inv *invocation) served(ctx context.Context, revision int64, limit time.Duration) (*serving, error) {
-	begin := time.Now()
-	observer, err := inv.observe(ctx, max(limit, inv.etcd.patience()))
+// statuses looks at the status again and again until look reports that it is done. took is the time since the resources
+// and reports were read, which may take as long as limit.
+func (inv *invocation) statuses(ctx context.Context, limit time.Duration,
+	look func(s *admin.Status, took time.Duration) (done bool),
+) error {
+	observer, err := inv.observe(ctx, limit)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer observer.Close()
-	tick := time.NewTicker(servedEvery)
+	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
-	for {
+	for began := time.Now(); ; {
 		status, err := observer.Status(ctx)
-		if err != nil {
-			return nil, err
+		if err != nil || look(status, time.Since(began)) {
+			return err
 		}
-		s := &serving{
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// served waits until every server that is heard of serves a revision, at most for limit.
+func (inv *invocation) served(ctx context.Context, revision int64, limit time.Duration) (s *serving, err error) {
+	begin := time.Now()
+	err = inv.statuses(ctx, max(limit, inv.etcd.patience()), func(status *admin.Status, _ time.Duration) (done bool) {
+		s = &serving{
 			Serving: []string{}, Not: []string{}, Unheard: []string{}, revision: revision,
 			took: time.Since(begin),
 		}
@@ -53,15 +69,12 @@ func (inv *invocation) served(ctx context.Context, revision int64, limit time.Du
 					server.Revision))
 			}
 		}
-		if len(s.Not) == 0 || s.took >= limit {
-			return s, nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+		return len(s.Not) == 0 || s.took >= limit
+	})
+	if err != nil {
+		return nil, err
 	}
+	return s, nil
 }
 
 func (s *serving) print(inv *invocation) {

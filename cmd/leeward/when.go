@@ -51,18 +51,9 @@ func readWhen(s string, now time.Time) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, s); err == nil {
 		return at.Truncate(time.Second), nil
 	}
-	for _, layout := range []string{"15:04", "15:04:05", "15:04Z07:00", "15:04:05Z07:00"} {
-		t, err := time.Parse(layout, s)
-		if err != nil {
-			continue
-		}
-		here := now
-		if strings.Contains(layout, "Z") {
-			here = now.In(t.Location())
-		}
+	if on := admin.TimeOfDay(s, now); on != nil {
 		for day := range 2 {
-			y, m, d := here.Date()
-			if at := time.Date(y, m, d+day, t.Hour(), t.Minute(), t.Second(), 0, here.Location()); at.After(now) {
+			if at := on(day); at.After(now) {
 				return at, nil
 			}
 		}

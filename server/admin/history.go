@@ -119,6 +119,19 @@ func ReadPast(what, text string, now time.Time) (time.Time, error) {
 			return at, nil
 		}
 	}
+	if on := TimeOfDay(text, now); on != nil {
+		if today := on(0); !today.After(now) {
+			return today, nil
+		}
+		return on(-1), nil
+	}
+	return time.Time{}, fmt.Errorf("%s %q is not a time: write a span such as 2h or 3d, a time such as 02:17 or "+
+		"02:17Z (the last one), or RFC 3339", what, text)
+}
+
+// TimeOfDay reads a time of day: "02:17" in now's zone, or "02:17Z". on returns that time some days after today. It is
+// nil if text is no time of day.
+func TimeOfDay(text string, now time.Time) (on func(days int) time.Time) {
 	for _, layout := range []string{"15:04", "15:04:05", "15:04Z07:00", "15:04:05Z07:00"} {
 		t, err := time.Parse(layout, text)
 		if err != nil {
@@ -128,13 +141,10 @@ func ReadPast(what, text string, now time.Time) (time.Time, error) {
 		if strings.Contains(layout, "Z") {
 			here = now.In(t.Location())
 		}
-		y, m, d := here.Date()
-		at := time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), 0, here.Location())
-		if at.After(now) {
-			at = time.Date(y, m, d-1, t.Hour(), t.Minute(), t.Second(), 0, here.Location())
+		return func(days int) time.Time {
+			y, m, d := here.Date()
+			return time.Date(y, m, d+days, t.Hour(), t.Minute(), t.Second(), 0, here.Location())
 		}
-		return at, nil
 	}
-	return time.Time{}, fmt.Errorf("%s %q is not a time: write a span such as 2h or 3d, a time such as 02:17 or "+
-		"02:17Z (the last one), or RFC 3339", what, text)
+	return nil
 }

@@ -294,7 +294,7 @@ func TestCountsNarrow(t *testing.T) {
 
 // Clients are counted by the country of the address that a policy goes by: the subnet's before the resolver's.
 func TestCountsByCountry(t *testing.T) {
-	table, err := geo.Embedded()
+	table, err := geo.Open(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

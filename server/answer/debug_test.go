@@ -120,7 +120,7 @@ AAAA: pool www-eu of eu-west, TTL 30; scope /42; rule 1, every client
 
 // TestDebugNameLocates: the client is where policies find it to be, by its prefix or by its resolver.
 func TestDebugNameLocates(t *testing.T) {
-	table, err := geo.Embedded()
+	table, err := geo.Open(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

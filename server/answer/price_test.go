@@ -81,7 +81,7 @@ func BenchmarkCounts(b *testing.B) {
 
 // BenchmarkCountries is what it adds that clients are counted by country (--count-countries), each from elsewhere.
 func BenchmarkCountries(b *testing.B) {
-	table, err := geo.Embedded()
+	table, err := geo.Open(nil, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -31,20 +31,35 @@ func (w *walker) ask(ctx context.Context, server netip.Addr, name string, typ ui
 	if w.questions.Add(1) > maxQuestions {
 		return nil, errBudget
 	}
-	ctx, stop := context.WithTimeout(ctx, questionLimit)
+	m, err := exchange(ctx, netip.AddrPortFrom(server, w.port), name, typ, questionLimit)
+	if err != nil {
+		return nil, err
+	}
+	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
+		return nil, refused(m, name, typ)
+	}
+	return m, nil
+}
+
+func refused(m *dns.Msg, name string, typ uint16) error {
+	return fmt.Errorf("it answers %s %s with %s", name, dns.Type(typ), dns.RcodeToString[m.Rcode])
+}
+
+func exchange(ctx context.Context, server netip.AddrPort, name string, typ uint16, limit time.Duration) (
+	*dns.Msg, error,
+) {
+	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	q := new(dns.Msg).SetQuestion(name, typ)
 	q.RecursionDesired = false
 	q.SetEdns0(1232, true)
-	c := dns.Client{Net: "tcp", Timeout: questionLimit}
-	m, _, err := c.ExchangeContext(ctx, q, netip.AddrPortFrom(server, w.port).String())
-	switch {
-	case err != nil:
+	c := dns.Client{Net: "tcp", Timeout: limit}
+	m, _, err := c.ExchangeContext(ctx, q, server.String())
+	if err != nil {
 		return nil, err
-	case len(m.Question) != 1 || m.Question[0].Qtype != typ || !strings.EqualFold(m.Question[0].Name, name):
+	}
+	if len(m.Question) != 1 || m.Question[0].Qtype != typ || !strings.EqualFold(m.Question[0].Name, name) {
 		return nil, errors.New("it answers another question")
-	case m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError:
-		return nil, fmt.Errorf("it answers %s %s with %s", name, dns.TypeToString[typ], dns.RcodeToString[m.Rcode])
 	}
 	return m, nil
 }

@@ -144,16 +144,6 @@ type Film struct {
 	moments [][]moment // by time and crowd
 }
 
-// Lost returns for each crowd which part of its requests was lost, and how many endpoints broke. The crowd whose pools
-// spill comes first.
-func (f *Film) Lost() (lost []float64, broken []int) {
-	for i := range f.crowds {
-		t := f.last(i).totals
-		lost, broken = append(lost, t.lost/max(t.requests, 1)), append(broken, t.broken)
-	}
-	return lost, broken
-}
-
 func (f *Film) last(crowd int) moment { return f.moments[len(f.moments)-1][crowd] }
 
 // film watches until the surge is over, and prints a row each second.

@@ -104,9 +104,7 @@ type cookieSharing struct {
 }
 
 func (c *cookieSharing) run(ctx context.Context) {
-	tick := time.NewTicker(cookieLook)
-	defer tick.Stop()
-	for {
+	for range turns(ctx, cookieLook) {
 		err := c.look(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -117,11 +115,6 @@ func (c *cookieSharing) run(ctx context.Context) {
 			c.trouble = err.Error()
 			c.log.Warn("cookie secrets are not shared through etcd: going on with those that are in use", "key",
 				etcd.CookieSecret, "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
 		}
 	}
 }

@@ -131,14 +131,7 @@ func watchFiles(ctx context.Context, every time.Duration, all []credential) {
 		now := stamps(c.files)
 		states[i] = state{now, now}
 	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range ticks(ctx, every) {
 		for i, c := range all {
 			s, now := &states[i], stamps(c.files)
 			if calm := slices.EqualFunc(now, s.seen, disk.Stamp.Same); calm &&

@@ -52,10 +52,8 @@ func (d *database) register(r prometheus.Registerer) error {
 
 // run asks until the context ends. It logs when the database becomes too full, and when it no longer is.
 func (d *database) run(ctx context.Context, r *run) {
-	tick := time.NewTicker(databaseEvery)
-	defer tick.Stop()
 	full := false
-	for {
+	for range turns(ctx, databaseEvery) {
 		if s, err := r.etcd.Database(ctx); err == nil {
 			d.last.Store(s)
 			switch problem := databaseProblem(s); {
@@ -65,11 +63,6 @@ func (d *database) run(ctx context.Context, r *run) {
 				r.Log.Info("etcd: the database is well within its quota again", "bytes", s.Bytes, "quota", s.Quota)
 			}
 			full = databaseProblem(s) != ""
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
 		}
 	}
 }

@@ -16,14 +16,12 @@ const describeEvery = 500 * time.Millisecond
 
 // describe writes the description of this server for the others.
 func (r *run) describe(ctx context.Context) {
-	tick := time.NewTicker(describeEvery)
-	defer tick.Stop()
 	var told admin.Server
 	var asker asker
 	if r.dns != nil {
 		asker.ask = r.answers.Asked
 	}
-	for {
+	for range turns(ctx, describeEvery) {
 		var s admin.Server
 		if (r.dns != nil || r.Sign) && r.loop.Do(ctx, func(i control.Inside) { s = r.self(i) }) == nil {
 			if r.dns != nil {
@@ -36,11 +34,6 @@ func (r *run) describe(ctx context.Context) {
 				}
 				told = s
 			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
 		}
 	}
 }

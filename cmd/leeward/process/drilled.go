@@ -59,15 +59,8 @@ func (d *drilled) Collect(c chan<- prometheus.Metric) {
 
 // run looks for the last drill until the context ends. While etcd does not answer, the metric stays.
 func (d *drilled) run(ctx context.Context, e *etcd.Cluster) {
-	tick := time.NewTicker(drilledEvery)
-	defer tick.Stop()
-	for {
+	for range turns(ctx, drilledEvery) {
 		d.look(ctx, e)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 	}
 }
 

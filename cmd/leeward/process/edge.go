@@ -330,18 +330,11 @@ func (e *edge) run(ctx context.Context) {
 	var follows sync.WaitGroup
 	defer follows.Wait()
 	follows.Go(func() { followSignatures(ctx, e.etcd, e.log, e.watch()) })
-	tick := time.NewTicker(edgeTick)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			e.arrived()
-			e.gate.tick()
-			e.roll(ctx)
-			e.late()
-		}
+	for range ticks(ctx, edgeTick) {
+		e.arrived()
+		e.gate.tick()
+		e.roll(ctx)
+		e.late()
 	}
 }
 

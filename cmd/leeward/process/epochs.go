@@ -39,15 +39,8 @@ const (
 )
 
 func (e *epochs) run(ctx context.Context) {
-	tick := time.NewTicker(epochLook)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			e.turn(ctx)
-		}
+	for range ticks(ctx, epochLook) {
+		e.turn(ctx)
 	}
 }
 

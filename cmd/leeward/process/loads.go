@@ -43,20 +43,13 @@ func newLoads() *loads {
 
 // run samples until the context ends.
 func (l *loads) run(ctx context.Context, r *run) {
-	tick := time.NewTicker(loadsFirst)
-	defer tick.Stop()
-	for {
+	for range turns(ctx, loadsFirst) {
 		if s := r.loop.State(); s != nil && s.View != nil && l.due(time.Now()) {
 			answers := map[string]uint64{}
 			if r.answers != nil { // nil: a process that only probes
 				answers = r.answers.AnswersByPool()
 			}
 			l.add(time.Now(), s, answers)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
 		}
 	}
 }

@@ -76,16 +76,8 @@ const (
 )
 
 func (r *roller) run(ctx context.Context) {
-	tick := time.NewTicker(rollerEvery)
-	defer tick.Stop()
-	for {
+	for range turns(ctx, rollerEvery, r.wake) {
 		r.look(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-r.wake:
-		}
 	}
 }
 
