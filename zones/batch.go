@@ -9,29 +9,30 @@ type Batch struct {
 	Full     bool // Changes names everything there is: what it does not name is gone
 	Changes  []Change
 
-	// Accepted is the revision up to which an operator has said that what went away went away on purpose (leeward
-	// accept, delete, apply --prune; SIGHUP for a folder). Removals at or below it pass the guard.
+	// Accepted is a revision: an operator has said that all removals up to it were made on purpose (leeward accept,
+	// delete, apply --prune; SIGHUP for a folder). They pass the guard.
 	Accepted int64
 
-	// AcceptedKeys are removals that an operator has accepted one by one, each at a revision: as long as the key has
-	// not been put since, its removal passes the guard. In a Full batch all that there are, else what is new.
+	// AcceptedKeys are removals that an operator has accepted one by one, each at a revision. The removal of a key
+	// passes the guard as long as the key has not been put since. A Full batch has all of them, another batch only the
+	// new ones.
 	AcceptedKeys map[Key]int64
 
-	// Meant says that the removals in Changes were made on purpose, as by a signed dynamic update: they pass the guard.
-	// It says nothing of what went away before, or at the same time by other hands. Not in a Full batch.
+	// Meant says that the removals in Changes were made on purpose, as by a signed dynamic update. They pass the guard.
+	// It says nothing about earlier removals, or about those of others at the same time. It is false in a Full batch.
 	Meant bool
 
-	// Doubted says that the removals in Changes are to be held back, whatever was accepted before they were seen. Not
-	// in a Full batch.
+	// Doubted says that the removals in Changes must be held back, whatever was accepted before they were seen. It is
+	// false in a Full batch.
 	Doubted bool
 
-	// Sealed are the keys of zones as etcd has them, sealed, by their places. nil: the key is gone. In a Full batch all
-	// that there are, else what is new.
+	// Sealed are the keys of zones as etcd has them, sealed, by their places. nil: the key is gone. A Full batch has
+	// all of them, another batch only the new ones.
 	Sealed map[string][]byte
 
-	Serials *Serials // what the source keeps of zones' serials, or what is new of that; nil: nothing
-	Anew    bool     // another history than that of the batches before, which an operator has accepted; Full
-	// the copy on disk: the changes have no revisions of their own, and Serials are those that were given; Full
+	Serials *Serials // what the source keeps about zones' serials, or the news of it; nil: nothing
+	Anew    bool     // a history other than that of earlier batches, which an operator has accepted; Full
+	// The copy on disk: its changes have no revisions of their own, and Serials are those that were given; Full.
 	Copy bool
 }
 
@@ -43,11 +44,11 @@ type Change struct {
 	Revision int64    // of this version
 }
 
-// Serials is what a source keeps about zones' serials beside the resources, because these cannot tell it (see serials).
+// Serials is what a source keeps about zones' serials beside the resources, which do not show it (see package catalog).
 type Serials struct {
-	// Base is added to every revision: the histories that came before this one.
+	// Base is added to every revision. It stands for the histories before this one.
 	Base int64 `json:"base,omitempty"`
-	// Last is, by origin, the revision of the last change of the zone that left no trace, such as a deletion.
+	// Last is, by origin, the revision of the last change of the zone that no resource shows, such as a deletion.
 	Last map[string]int64 `json:"last,omitempty"`
 }
 

@@ -12,11 +12,11 @@ const (
 	Syncing   State = "syncing"    // reading everything; nothing has been missed yet
 	Following State = "following"  // changes arrive as they are made
 	CutOff    State = "cut off"    // the last good state stays in service; trying on
-	// the source has another history than the one that was followed: held until accepted
+	// the source has a history other than the one that was followed: it is held back until it is accepted
 	HistoryChanged State = "history changed"
 )
 
-// States are all of them.
+// States are all states.
 var States = [...]State{Starting, SavedCopy, Syncing, Following, CutOff, HistoryChanged}
 
 // Condition is how a source is doing.

@@ -17,7 +17,8 @@ func (f *faults) debug(z *Zone) {
 	f.peers("debug", z.Debug, parseDebug)
 }
 
-// parseDebug reads one text of Zone.Debug. Everybody is nobody's list: the name says what clients are not to know.
+// parseDebug reads one text of Zone.Debug. It refuses a text that allows everybody, because the debug name tells what
+// clients should not know.
 func parseDebug(text string) (Peer, error) {
 	p, err := ParseAllow(text)
 	if err == nil && p.Key == "" && p.Prefix.Bits() == 0 {
@@ -26,7 +27,7 @@ func parseDebug(text string) (Peer, error) {
 	return p, err
 }
 
-// Debuggers returns Debug, read. It leaves out what cannot be read, which validation does not let pass.
+// Debuggers returns what Debug says. It leaves out texts that cannot be read; validation refuses those.
 func (z *Zone) Debuggers() (all []Peer) {
 	for _, text := range z.Debug {
 		if p, err := parseDebug(text); err == nil {

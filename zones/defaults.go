@@ -18,17 +18,17 @@ import (
 //	Defaults Pool: monitor: web ──┐
 //	Pool www-eu:   region: eu   ──┴─▶ Pool www-eu: region: eu, monitor: web (inherited)
 //
-// A field that may be left to it has the tag inherit in the model. Only single values do: of a list or an object nobody
-// could say whether a document adds to it or replaces it.
+// A field that a Defaults can give has the tag inherit in the model. Only single values have it: with a list or an
+// object, it would not be clear whether a document adds to it or replaces it.
 //
-// A resource with the values filled in is what package catalog has in service. It still knows which values are not its
-// own, so Encode, and with it all that writes, shows and compares documents, gives the document as it was written.
+// What package catalog has in service has the values filled in. A resource still knows which values are not its own. So
+// Encode, and everything that writes, shows and compares documents, gives the document as it was written.
 
-// Defaults is what documents of one kind have where they give no value. Its name is the kind. The value of a document
-// always comes first.
+// Defaults gives the values that documents of one kind leave out. Its name is the kind. A value in a document always
+// wins.
 type Defaults struct {
 	For    Kind     `json:"-"`
-	Values Resource `json:"-"` // of that kind and without a name; all but the fields that may be inherited is empty
+	Values Resource `json:"-"` // of that kind and without a name; only fields that may be inherited are set
 }
 
 // Key returns the key, such as "defaults/Pool".
@@ -73,7 +73,7 @@ func Inheritable(kind Kind) []string {
 	return names
 }
 
-// inheritance returns the resource's, nil where its kind has none.
+// inheritance returns the resource's inheritance, or nil if its kind has none.
 func inheritance(r Resource) *Inheritance {
 	switch r := r.(type) {
 	case *Pool:
@@ -93,11 +93,11 @@ func clone(r Resource) (Resource, reflect.Value) {
 	return v.Interface().(Resource), v.Elem()
 }
 
-// NoteGiven notes that the document of a resource gives a field. It is called after the field was filled.
+// NoteGiven notes that the document of a resource gives a field. The caller fills the field first.
 func NoteGiven(r Resource, field string) {
 	own := inheritance(r)
 	if own == nil {
-		return // as nearly all are: records
+		return // nearly all resources are records, and end here
 	}
 	for _, h := range heirs()[r.Key().Kind()] {
 		if h.name == field && reflect.ValueOf(r).Elem().FieldByIndex(h.index).IsZero() {
@@ -106,8 +106,8 @@ func NoteGiven(r Resource, field string) {
 	}
 }
 
-// Inherit returns the resource with the values of its kind's Defaults, nil for none, in the fields that its document
-// leaves out. It does not check the result.
+// Inherit returns the resource with the values of its kind's Defaults in the fields that its document leaves out. The
+// Defaults may be nil. Inherit does not check the result.
 func Inherit(r Resource, d *Defaults) Resource {
 	r = Written(r)
 	if d == nil {
@@ -130,8 +130,8 @@ func Inherit(r Resource, d *Defaults) Resource {
 	return changed
 }
 
-// has reports whether a field means anything for a resource. A Monitor whose check cannot use a setting does not
-// inherit it.
+// has reports whether a field means anything for a resource. A Monitor does not inherit a setting that its check cannot
+// use.
 func (h heir) has(r Resource) bool {
 	m, is := r.(*Monitor)
 	switch {
@@ -159,14 +159,14 @@ func Written(r Resource) Resource {
 	return w
 }
 
-// WrittenOut returns the resource with all that it has inherited as its own, and with all that it could inherit and has
-// not given as well: no Defaults changes anything of it.
+// WrittenOut returns the resource with everything that it has inherited as its own. It also gives the zero value, or
+// the value in effect, for whatever it could inherit and does not give. So no Defaults changes anything about it.
 func WrittenOut(r Resource) Resource {
 	if inheritance(r) == nil {
 		return r
 	}
 	w, v := clone(r)
-	switch w := w.(type) { // what cannot be given as zero
+	switch w := w.(type) { // kinds whose zero cannot be given
 	case *Policy:
 		w.TTL, w.Answers = Duration(w.TTL.Or(DefaultPolicyTTL)), max(w.Answers, 1)
 	case *Monitor:
@@ -223,8 +223,8 @@ func valuesOf(r Resource, bits uint16) (values []string) {
 	return values
 }
 
-// InheritAll returns the resources with what they inherit from the Defaults among them. One that cannot have the values
-// stays as it is.
+// InheritAll returns the resources with what they inherit from the Defaults among them. A resource that cannot have the
+// values stays as it is.
 func InheritAll(rs []Resource) []Resource {
 	given := map[Kind]*Defaults{}
 	for _, r := range rs {
@@ -247,8 +247,8 @@ func InheritAll(rs []Resource) []Resource {
 	return all
 }
 
-// Follow returns the edits of resources that stay as they are written and inherit other values: what changes beside
-// Diff of the same two sets.
+// Follow returns the edits of resources that stay as they are written but inherit other values. These changes come in
+// addition to Diff of the same two sets.
 func Follow(old, new []Resource) (edits []Edit) {
 	isDefaults := func(r Resource) bool { return r.Key().Kind() == KindDefaults }
 	if !slices.ContainsFunc(old, isDefaults) && !slices.ContainsFunc(new, isDefaults) {
@@ -263,8 +263,8 @@ func Follow(old, new []Resource) (edits []Edit) {
 	return edits
 }
 
-// appendGiven adds the fields that a document gives the zero value to the resource's JSON, or, where values, all that
-// it gives of the fields that may be inherited.
+// appendGiven adds fields to the resource's JSON: those that a document gives the zero value or, with values, all
+// inheritable fields that it gives.
 func appendGiven(b []byte, r Resource, values bool) ([]byte, error) {
 	own, v := inheritance(r), reflect.ValueOf(r).Elem()
 	for _, h := range heirs()[r.Key().Kind()] {
@@ -286,8 +286,7 @@ func appendGiven(b []byte, r Resource, values bool) ([]byte, error) {
 	return b, nil
 }
 
-// defaults checks what can be said of a Defaults by itself: that its values can stand together in a resource that gives
-// none.
+// defaults checks a Defaults by itself: its values must be able to stand together in a resource that gives none.
 func (f *faults) defaults(d *Defaults) {
 	names := Inheritable(d.For)
 	given := map[string]bool{}

@@ -12,9 +12,9 @@ type Edit struct {
 	Old, New Resource
 }
 
-// Diff returns what leads from old to new and how many resources stay as they are. The edits are in an order that never
-// leaves a dangling reference: new and changed ones in the order of Kinds, then deletions in the reverse order; keys of
-// one kind are sorted. What old has and new lacks is a deletion.
+// Diff returns the edits that lead from old to new, and how many resources stay as they are. What old has and new lacks
+// is a deletion. The order of the edits never leaves a dangling reference: first new and changed resources in the order
+// of Kinds, then deletions in the reverse order. Keys of one kind are sorted.
 func Diff(old, new []Resource) (edits []Edit, unchanged int) {
 	before := make(map[Key]Resource, len(old))
 	for _, r := range old {
@@ -52,9 +52,9 @@ func Diff(old, new []Resource) (edits []Edit, unchanged int) {
 	return edits, unchanged
 }
 
-// Same reports whether two resources have the same key and say the same, in their documents and with what they inherit.
+// Same reports whether two resources have the same key, the same document and the same inherited values.
 func Same(a, b Resource) bool {
-	if a == b { // the same version: the loop asks that of every policy when it freezes them
+	if a == b { // the same version: often so when the loop freezes all policies
 		return true
 	}
 	if x, y := inheritance(a), inheritance(b); x != nil && y != nil && x.Inherited|y.Inherited != 0 {

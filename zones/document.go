@@ -9,18 +9,18 @@ import (
 type Document struct {
 	Resource Resource
 	Position
-	Lines  Lines // for problems found later; nil where they are not known
-	Master bool  // a Zone that a master file has brought
+	Lines  Lines // for problems found later; nil: not known
+	Master bool  // a Zone from a master file
 }
 
 // Lines knows where the fields of a document stand.
 type Lines interface {
-	// LineOf returns the line of what a path such as "rules[0].failover[1]" leads to, or of the nearest thing above it
-	// that is there.
+	// LineOf returns the line that a path such as "rules[0].failover[1]" leads to, or the line of the nearest thing
+	// above it.
 	LineOf(field string) int
 }
 
-// Documents wraps resources that no file has brought, such as those in etcd.
+// Documents wraps resources that come from no file, such as those in etcd.
 func Documents(rs ...Resource) []Document {
 	docs := make([]Document, len(rs))
 	for i, r := range rs {
@@ -38,8 +38,8 @@ func Resources(docs []Document) []Resource {
 	return rs
 }
 
-// Merge brings documents of one key together: the Zone of a master file with a Zone document, which only adds to it.
-// If any other key appears twice, the later document is left out and has a problem. The order stays the same.
+// Merge joins documents that have the same key if one is the Zone of a master file: the Zone document only adds to it.
+// If any other key appears twice, Merge leaves the later document out and reports a problem. The order stays the same.
 func Merge(docs []Document) ([]Document, Problems) {
 	first := make(map[Key]int, len(docs))
 	merged := make([]Document, 0, len(docs))
@@ -74,7 +74,7 @@ func atPosition(p Position) string {
 	return " at " + p.String()
 }
 
-// masterFirst returns the two documents, a master file's Zone first, if that is what they are.
+// masterFirst returns the two documents with a master file's Zone first, if one is such a Zone.
 func masterFirst(a, b Document) (master, other Document, ok bool) {
 	if b.Master {
 		a, b = b, a
@@ -83,7 +83,7 @@ func masterFirst(a, b Document) (master, other Document, ok bool) {
 	return a, b, isZone && a.Master && !b.Master
 }
 
-// mergeZone adds to a master file's zone what the document has beyond it. What both say, the master file says.
+// mergeZone adds to a master file's zone what only the document has. Where both say something, the master file wins.
 func mergeZone(master, doc Document) (*Zone, Problems) {
 	z, more := *master.Resource.(*Zone), doc.Resource.(*Zone)
 	var problems Problems

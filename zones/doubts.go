@@ -8,7 +8,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// doubts are warnings about one resource that need no look at others.
+// doubts are warnings about one resource that need no other resource.
 type doubts struct{ Problems }
 
 func (x *doubts) warn(field, format string, args ...any) {
@@ -18,7 +18,8 @@ func (x *doubts) warn(field, format string, args ...any) {
 	})
 }
 
-// Doubts warns of what hardly anybody means, without a look at other resources. Nearly all resources give no warning.
+// Doubts warns of values that are most likely mistakes, without looking at other resources. Nearly all resources give
+// no warning.
 func Doubts(r Resource) Problems {
 	if d, is := r.(*Defaults); is {
 		r = d.Values
@@ -37,13 +38,13 @@ func Doubts(r Resource) Problems {
 	return x.Problems
 }
 
-// CutString is the warning about data that are not served as they are written.
+// CutString is the warning about data that are not served as written.
 const CutString = "a string of more than 255 octets (RFC 1035 3.3) is served as several, one after the other"
 
-// strings says which data are served as several strings.
+// strings warns of data that are served as several strings.
 func (x *doubts) strings(r *Record) {
 	for i, text := range r.Data {
-		if len(text) <= 255 { // nearly all
+		if len(text) <= 255 { // nearly all are
 			continue
 		}
 		if t, err := rr.ParseType(r.Type); err == nil && rr.HasLongString(t, text) {
@@ -52,18 +53,18 @@ func (x *doubts) strings(r *Record) {
 	}
 }
 
-// MissingDot is said of a name that is relative and was hardly meant to be.
+// MissingDot is the warning about a name that is relative and most likely should not be.
 const MissingDot = "%s ends in the zone's own name and has no final dot, " +
 	"so the origin is put after it once more; write %[1]s."
 
-// dots says which names have the zone's name twice. Owners are relative, whoever wrote them.
+// dots warns of names that contain the zone's name twice. Owners are always relative.
 func (x *doubts) dots(r *Record) {
 	if rr.EndsIn(r.Owner, r.Origin) {
 		x.warn("", "owner %s ends in the zone's own name, and owners are relative to it: "+
 			"it stands for %[1]s.%s.; leave %[2]s out", r.Owner, r.Origin)
 	}
 	for i, text := range r.Data {
-		if len(text) <= len(r.Origin) { // no look at the type
+		if len(text) <= len(r.Origin) { // too short to contain it
 			continue
 		}
 		if t, err := rr.ParseType(r.Type); err == nil {
@@ -74,8 +75,8 @@ func (x *doubts) dots(r *Record) {
 	}
 }
 
-// places says which places of a policy are nowhere. They are taken all the same, as a location database of one's
-// own can have any code.
+// places warns of places in a policy that do not exist. They are accepted all the same, because an operator's own
+// location database can have any code.
 func (x *doubts) places(p *Policy) {
 	for i, rule := range p.Rules {
 		if rule.When == nil {
@@ -97,7 +98,7 @@ func (x *doubts) places(p *Policy) {
 	}
 }
 
-// monitor warns of settings for probes if the monitor makes none.
+// monitor warns of settings for probes in a monitor that makes none.
 func (x *doubts) monitor(m *health.Monitor) {
 	if m.External == nil {
 		return

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 )
 
-// Encode writes what document.Decode reads: the resource without kind and name, on one line, fields in a fixed order.
-// It leaves <, > and & as they are: values are read by people, not by browsers. What was inherited is not written.
+// Encode writes what document.Decode reads: the resource without kind and name, on one line, with its fields in a fixed
+// order. It does not escape <, > and &, because people read the values, not browsers. It leaves out what was inherited.
 func Encode(r Resource) ([]byte, error) {
 	if d, is := r.(*Defaults); is {
 		return appendGiven([]byte("{}"), d.Values, true)

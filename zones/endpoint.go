@@ -50,7 +50,7 @@ func (f *faults) endpoint(e *Endpoint) {
 	}
 }
 
-// hostname checks that an endpoint has either addresses or a hostname, and the latter's spelling.
+// hostname checks that an endpoint has either addresses or a hostname, and how the hostname is spelled.
 func (f *faults) hostname(e *Endpoint) {
 	switch {
 	case e.Hostname != "" && len(e.Addresses) > 0:
@@ -68,8 +68,8 @@ func (f *faults) hostname(e *Endpoint) {
 	}
 }
 
-// checkHostname checks the name that an endpoint is given by: letters, digits, hyphens, and the underscores that clouds
-// use (RFC 1123 section 2.1).
+// checkHostname checks an endpoint's hostname: letters, digits, hyphens, and the underscores that clouds use (RFC 1123
+// section 2.1).
 func checkHostname(s string) error {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return fmt.Errorf("%s is an address; write addresses: [%s]", s, s)

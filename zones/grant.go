@@ -22,8 +22,8 @@ type Grant struct {
 	Types []string `json:"types" range:"1 to 100" example:"[TXT]"`
 }
 
-// Allows reports whether the grant holds for records of that type at an owner, which is relative to the origin as
-// Record.Owner is. A type of 0 asks for the owner alone.
+// Allows reports whether the grant covers records of that type at an owner. The owner is relative to the origin, as
+// Record.Owner is. With a type of 0, only the owner counts.
 func (g *Grant) Allows(owner string, t rr.Type) bool {
 	if t != 0 && !slices.ContainsFunc(g.Types, func(s string) bool {
 		return s == rr.TypeANY.String() ||
@@ -35,15 +35,15 @@ func (g *Grant) Allows(owner string, t rr.Type) bool {
 	return slices.ContainsFunc(g.Names, func(pattern string) bool { return matchLabels(ownerLabels(pattern), labels) })
 }
 
-// Granted reports whether a key may change records of that type at an owner, which is relative to the zone. A type of 0
-// asks for any type, an empty owner for any owner.
+// Granted reports whether a key may change records of that type at an owner, which is relative to the zone. With a type
+// of 0 any type will do, with an empty owner any owner.
 func (z *Zone) Granted(key, owner string, t rr.Type) bool {
 	return slices.ContainsFunc(z.Update, func(g Grant) bool {
 		return g.Key == key && (owner == "" || g.Allows(owner, t))
 	})
 }
 
-// ownerLabels takes an owner or a pattern apart; the apex has no labels.
+// ownerLabels splits an owner or a pattern into labels; the apex has none.
 func ownerLabels(s string) (labels []string) {
 	if s == "@" {
 		return nil
@@ -61,7 +61,7 @@ func ownerLabels(s string) (labels []string) {
 	return append(labels, s[start:])
 }
 
-// matchLabels matches labels with a pattern that has one ** at most.
+// matchLabels matches labels with a pattern that has at most one **.
 func matchLabels(pattern, labels []string) bool {
 	one := func(p, l string) bool { return p == "*" || p == l }
 	i := slices.Index(pattern, "**")
@@ -145,7 +145,7 @@ func ownerPattern(s, origin string) error {
 		return nil
 	}
 	plain := make([]string, 0, len(labels))
-	for _, l := range labels { // what is left is an owner
+	for _, l := range labels { // what remains is an owner
 		if l != "**" {
 			plain = append(plain, l)
 		}

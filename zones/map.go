@@ -34,8 +34,8 @@ func (f *faults) mapping(m *Map) {
 	}
 }
 
-// ParseSource reads what a Map has as a key: a prefix, or an AS such as "AS64500". The prefix is not valid where it is
-// an AS, and the AS is 0 where it is a prefix.
+// ParseSource reads a key of a Map: a prefix, or an AS such as "AS64500". If it is an AS, the prefix is not valid; if
+// it is a prefix, the AS is 0.
 func ParseSource(s string) (prefix netip.Prefix, asn uint32, err error) {
 	if digits, ok := strings.CutPrefix(strings.ToUpper(s), "AS"); ok {
 		n, err := strconv.ParseUint(digits, 10, 32)
@@ -51,7 +51,7 @@ func ParseSource(s string) (prefix netip.Prefix, asn uint32, err error) {
 	return prefix, 0, err
 }
 
-// ParsePrefix reads a prefix without host bits, in the one form that it has.
+// ParsePrefix reads a prefix without host bits, in its one canonical form.
 func ParsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {

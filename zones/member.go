@@ -7,10 +7,10 @@ import (
 	"leeward/zones/rr"
 )
 
-// AllZones is the text of Transfer.Members that stands for every zone.
+// AllZones is the text of Transfer.Members that means every zone.
 const AllZones = "*"
 
-// Membership is one text of Transfer.Members, read.
+// Membership is what one text of Transfer.Members says.
 type Membership struct {
 	Origin string // of the zone that the catalog is to list, or AllZones
 	Group  string // its group property (RFC 9432 section 4.4.2); "": none
@@ -40,10 +40,11 @@ const (
 	mostGroup   = 255    // octets, of one string of a TXT
 )
 
-// LabelLength is that of a catalog's unique labels: half of it are octets, so that no two zones ever have the same.
+// LabelLength is the length of a catalog's unique labels. Each has half as many octets of a digest, so that no two
+// zones ever have the same.
 const LabelLength = 32
 
-// Lists reports whether the zone is a catalog zone that is made here: it lists zones of this server.
+// Lists reports whether the zone is a catalog zone of this server's own zones.
 func (z *Zone) Lists() bool {
 	return z.Transfer != nil && len(z.Transfer.Members) > 0 && !z.Secondary()
 }

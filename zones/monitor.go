@@ -4,7 +4,7 @@ import "leeward/health"
 
 func (f *faults) monitor(m *Monitor) { f.settings(m.Validate()) }
 
-// settings takes over what the health of endpoints cannot be found out with.
+// settings adds faults that package health has found.
 func (f *faults) settings(errs []health.FieldError) {
 	for _, e := range errs {
 		f.add(e.Field, "%s", e.Message)

@@ -35,9 +35,8 @@ func simpleName(kind Kind, s string) error {
 	return nil
 }
 
-// ParseName reads an origin or a policy's name, which must be in the one form that a name has here: lower case,
-// without
-// the final dot.
+// ParseName reads an origin or a policy's name. It must be in the form that names have here: lower case, without the
+// final dot.
 func ParseName(s string) (rr.Name, error) {
 	n, err := rr.ParseName(s)
 	if err != nil {
@@ -49,8 +48,8 @@ func ParseName(s string) (rr.Name, error) {
 	return n, nil
 }
 
-// NameText is how origins and policies are called, in keys and documents. A slash within a label (RFC 2317) is
-// escaped: in keys, slashes part names.
+// NameText returns a name as keys and documents spell origins and policies. A slash within a label (RFC 2317) is
+// escaped, because slashes separate names in keys.
 func NameText(n rr.Name) string {
 	s := n.String()
 	if strings.Contains(s, "/") {
@@ -59,8 +58,7 @@ func NameText(n rr.Name) string {
 	return s
 }
 
-// OwnerIn returns the owner of a name within an origin, as Record.Owner has it: "@" for the origin itself. The
-// name
+// OwnerIn returns the owner of a name within an origin, as Record.Owner has it: "@" for the origin itself. The name
 // must be under the origin.
 func OwnerIn(n, origin rr.Name) string {
 	if n == origin {
@@ -89,7 +87,7 @@ func ownerName(s string, origin rr.Name) (rr.Name, error) {
 	return n, nil
 }
 
-// FullName returns the name of an owner within an origin, as a policy there would be called.
+// FullName returns the name of an owner within an origin, spelled like a policy's name.
 func FullName(owner, origin string) string {
 	switch {
 	case owner == "@":
@@ -100,8 +98,8 @@ func FullName(owner, origin string) string {
 	return owner + "." + origin
 }
 
-// OwnerWithin returns the owner of a name in the zone of that origin, which holds it. Both are as origins and policies
-// are called.
+// OwnerWithin returns the owner of a name in the zone of that origin, which must hold it. Both are spelled like origins
+// and policies.
 func OwnerWithin(name, origin string) string {
 	switch {
 	case name == origin:
@@ -120,7 +118,7 @@ func ParentName(name string) string {
 	for i := 0; i < len(name); i++ {
 		switch name[i] {
 		case '\\':
-			i++ // what follows is part of the label; of \DDD the digits are no dots anyway
+			i++ // the next character belongs to the label; digits of \DDD are no dots anyway
 		case '.':
 			return name[i+1:]
 		}
@@ -138,7 +136,7 @@ func Under(name, origin string) bool {
 	return false
 }
 
-// Named returns an empty resource of that kind and name, or what is wrong with the name.
+// Named returns an empty resource of that kind and name, or an error if the name is wrong.
 func Named(kind Kind, name string) (Resource, error) {
 	switch kind {
 	case KindZone:

@@ -47,7 +47,7 @@ func (f *faults) override(o *Override) {
 	}
 }
 
-// TargetKey returns the key of the resource that an override speaks of.
+// TargetKey returns the key of the resource that an override is for.
 func (o *Override) TargetKey() Key {
 	class, name, _ := strings.Cut(o.Target, "/")
 	switch class {
@@ -59,8 +59,8 @@ func (o *Override) TargetKey() Key {
 	return KeyOf(KindEndpoint, name)
 }
 
-// Level is how much of its clients the override leaves to its target at a time: 1 is all, 0 none. It is between the two
-// only while a drain's Ramp lasts.
+// Level is the share of its clients that the override leaves to its target at a time: 1 is all, 0 none. Only while a
+// drain's Ramp lasts is it in between.
 func (o *Override) Level(at time.Time) float64 {
 	if o.From != nil && at.Before(*o.From) || o.Until != nil && !at.Before(*o.Until) {
 		return 1
@@ -78,14 +78,14 @@ func (o *Override) Level(at time.Time) float64 {
 	return level
 }
 
-// Gone reports whether the target has no clients left from that time on, until the time that Next returns. At the
-// moment at which a drain begins to give them back it is false, although Level is still 0.
+// Gone reports whether the target has no clients from that time until the time that Next returns. At the moment at
+// which a drain begins to give them back it is false, although Level is still 0.
 func (o *Override) Gone(at time.Time) bool {
 	return o.Level(at) == 0 && o.Level(at.Add(time.Nanosecond)) == 0
 }
 
-// Next returns when an override begins, has taken all clients, begins to give them back or ends: the first of these
-// after a time; zero: nothing comes.
+// Next returns the first of these moments after a time: the override begins, has taken all clients, begins to give them
+// back, or ends. Zero: none comes.
 func (o *Override) Next(after time.Time) (next time.Time) {
 	ramp := o.Ramp.Std()
 	var turns []time.Time

@@ -55,8 +55,8 @@ func checkCountry(s string) error {
 	return fmt.Errorf("%q is not a country; write its two letters of ISO 3166-1, such as DE", s)
 }
 
-// knownCountry reports whether a code is a country's, or one of those that ISO 3166-1 leaves to its users, which
-// somebody's own location database may have.
+// knownCountry reports whether a code is a country's, or one that ISO 3166-1 leaves to its users. An operator's own
+// location database may have the latter.
 func knownCountry(s string) bool {
 	if len(s) != 2 || s[0] < 'A' || s[0] > 'Z' || s[1] < 'A' || s[1] > 'Z' {
 		return false

@@ -13,7 +13,7 @@ const MaxAnswers = 32
 // maxNearest is the most pools that a rule can put in order of distance: a place in the order is one octet.
 const maxNearest = 250
 
-// maxBias is how far a region may be made to look nearer or farther, in percent.
+// maxBias is how much nearer or farther a region may be made to look, in percent.
 const maxBias = 99
 
 func (f *faults) policy(p *Policy) {

@@ -8,13 +8,13 @@ import (
 	"leeward/zones/rr"
 )
 
-// Position is where a document stands. The zero Position is a resource that no file has brought (it is in etcd).
+// Position is where a document stands. The zero Position means that the resource comes from no file (it is in etcd).
 type Position struct {
 	File string
 	Line int // from 1; 0: not known
 }
 
-// String spells the position as errors begin: "file.yaml:12".
+// String returns the position as errors begin: "file.yaml:12".
 func (p Position) String() string {
 	switch {
 	case p.File == "" && p.Line == 0:
@@ -25,15 +25,15 @@ func (p Position) String() string {
 	return fmt.Sprintf("%s:%d", p.File, p.Line)
 }
 
-// Code tells the problems apart that callers act upon.
+// Code tells apart the problems that callers act upon.
 type Code string
 
 // The codes.
 const (
-	CodeReference Code = "reference" // it names something that is not there
-	CodeConflict  Code = "conflict"  // it cannot stand beside another resource, which came first
-	CodeNoAnswer  Code = "no-answer" // the policy has no endpoint at all; apply and delete want --force for it
-	CodeDetection Code = "detection" // answers outlive the time that it takes to see a failure
+	CodeReference Code = "reference" // it names something that does not exist
+	CodeConflict  Code = "conflict"  // it conflicts with a resource that came first
+	CodeNoAnswer  Code = "no-answer" // the policy has no endpoint at all; apply and delete require --force
+	CodeDetection Code = "detection" // caches keep answers longer than detecting a failure takes
 	CodeSyntax    Code = "syntax"    // the document or value cannot be read
 	CodeStray     Code = "stray"     // a key that no resource can have
 )
@@ -41,18 +41,18 @@ const (
 // Problem is what is wrong with one field of one resource, and what to do about it.
 type Problem struct {
 	Position
-	Key      Key    // "" where the document does not say what it is
+	Key      Key    // "": the document does not say what it is
 	Field    string // as a document's path, such as "rules[0].failover[1]"; "" for the whole resource
 	Message  string // what is wrong and what to do
 	Code     Code   // "" for most
 	Warning  bool   // worth a look, but nothing is refused for it
 	Revision int64  // of the version that has the problem; 0: not known
 
-	Alike   string // what those of one kind have in common; "": it is one of its own
-	Missing Key    // what is named in vain: Problems of a Catalog says what there is instead, at the time of asking
+	Alike   string // what warnings of one kind have in common; "": it is the only one
+	Missing Key    // what is named and missing: Catalog.Problems adds the names that exist then
 }
 
-// String spells the problem as it is printed: `file.yaml:12: Pool www-eu: region: no region "eu-wst"; known: eu-west`.
+// String returns the problem as it is printed: `file.yaml:12: Pool www-eu: region: no region "eu-wst"; known: eu-west`.
 func (p Problem) String() string {
 	var b strings.Builder
 	for _, part := range []string{p.Position.String(), p.subject(), p.Field} {
@@ -78,10 +78,10 @@ func (p Problem) subject() string {
 // Error makes a Problem an error.
 func (p Problem) Error() string { return p.String() }
 
-// Problems is an error that names each one, a line each.
+// Problems is an error with one line for each problem.
 type Problems []Problem
 
-// Error joins the problems, a line each.
+// Error returns the problems, one a line.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
@@ -103,7 +103,7 @@ func (ps *Problems) Add(p Problem) {
 	}
 }
 
-// Err returns the problems as an error, nil where there are only warnings.
+// Err returns the problems as an error, or nil if there are only warnings.
 func (ps Problems) Err() error {
 	if refused := ps.Errors(); len(refused) > 0 {
 		return refused
@@ -111,12 +111,12 @@ func (ps Problems) Err() error {
 	return nil
 }
 
-// Errors returns those that are not warnings.
+// Errors returns the problems that are not warnings.
 func (ps Problems) Errors() Problems {
 	return ps.Only(func(p Problem) bool { return !p.Warning })
 }
 
-// Warnings returns those that are.
+// Warnings returns the problems that are warnings.
 func (ps Problems) Warnings() Problems {
 	return ps.Only(func(p Problem) bool { return p.Warning })
 }
@@ -124,8 +124,8 @@ func (ps Problems) Warnings() Problems {
 // MostAlike is how many warnings of one kind are listed.
 const MostAlike = 10
 
-// Summary returns the problems with ten warnings of each kind, and in the place of the others one that says how many
-// there are. Errors are all there.
+// Summary returns all errors and at most ten warnings of each kind. In place of further warnings it has one that says
+// how many there are.
 func (ps Problems) Summary() Problems {
 	count, last := map[string]int{}, map[string]int{}
 	for i, p := range ps {
@@ -156,8 +156,8 @@ func (ps Problems) Coded(code Code) Problems {
 	return ps.Only(func(p Problem) bool { return p.Code == code })
 }
 
-// Beyond returns the problems that are not in before, wherever they stand: what an edit would add to what is wrong
-// already.
+// Beyond returns the problems that are not in before, wherever they stand. These are what an edit would add to what is
+// wrong already.
 func (ps Problems) Beyond(before Problems) Problems {
 	type gist struct {
 		key            Key
@@ -181,7 +181,7 @@ func (ps Problems) Only(keep func(Problem) bool) Problems {
 	return kept
 }
 
-// Sort puts the problems in the order of files and lines, then of keys; those of one line stay in the order found.
+// Sort sorts the problems by file and line, then by key. Those of one line stay in the order found.
 func (ps Problems) Sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		if c := strings.Compare(a.File, b.File); c != 0 {
@@ -194,7 +194,7 @@ func (ps Problems) Sort() {
 	})
 }
 
-// Known lists names for a message: "known: a, b, c", the nearest to what was written first.
+// Known lists names for a message: "known: a, b, c". The nearest to what was written comes first.
 func Known(written string, names []string) string {
 	if len(names) == 0 {
 		return "there are none yet"
@@ -209,13 +209,13 @@ func Known(written string, names []string) string {
 	return "known: " + strings.Join(names, ", ")
 }
 
-// Nearest returns the name that written was probably meant to be, "" if none is near.
+// Nearest returns the name that written was probably meant to be, or "" if none is near.
 func Nearest(written string, names []string) string {
 	best, least := "", 3
 	switch {
 	case len(written) < 4:
 		least = 2
-	case len(written) > rr.MaxName: // nobody's slip of the pen
+	case len(written) > rr.MaxName: // too long for a typo
 		return ""
 	}
 	for _, name := range names {

@@ -9,13 +9,13 @@ import (
 // maxSeconds is the greatest TTL, and the greatest of the SOA's times (RFC 2181 section 8).
 const maxSeconds = 1<<31 - 1
 
-// MostSet is how much RDATA, with what each record has beside it, an RRset can have to fit into one message.
+// MostSet is the most octets that an RRset can have to fit into one message: its RDATA, and what surrounds each record.
 const MostSet = 64000
 
-// MostAddresses is how many addresses of that width, 4 or 16 octets, an RRset can have to fit into one message.
+// MostAddresses is the most addresses of that width, 4 or 16 octets, that an RRset can have to fit into one message.
 func MostAddresses(width int) int { return MostSet / (12 + width) }
 
-// seconds checks a time that goes to the wire as whole seconds.
+// seconds checks a time that is sent as whole seconds.
 func (f *faults) seconds(field string, d TTL) {
 	switch s := d.Or(0); {
 	case s == 0:
@@ -84,7 +84,7 @@ func (f *faults) record(r *Record) {
 	}
 }
 
-// Set returns the record in wire form. Its TTL is 0 where the record has none of its own.
+// Set returns the record in wire form. Its TTL is 0 if the record has none of its own.
 func (r *Record) Set() (rr.Set, error) {
 	origin, err := rr.ParseName(r.Origin)
 	if err != nil {

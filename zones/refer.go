@@ -18,15 +18,15 @@ import (
 //
 // Pools, Monitors and Policies inherit from the Defaults of their kind, which can name a Monitor or a Map.
 //
-// The checks against others say what is missing, the guard keeps what is named by something that it keeps, a writer's
-// transaction fails if something that its change names has gone, and the builder finds whom a change concerns.
+// Cross checks use it to say what is missing, the guard to keep what a kept resource names, a writer's transaction to
+// fail if something that its change names has gone, and the builder to find whom a change concerns.
 
 // Reference is a field of a resource that names another.
 type Reference struct {
 	Kind Kind
 	Name string
 
-	in      string // the field, or the list that it is in; "": the resource's own name says it
+	in      string // the field, or the list that it is in; "": the name of the resource
 	i, k    int    // of a Policy: the rule, and the place in its list; of a Map: k alone
 	several bool   // the step of a Policy has other pools, too
 }
@@ -55,9 +55,8 @@ func (r Reference) Nearest() (rule int, is bool) { return r.i, r.in == nearest }
 // The lists of a rule that name pools.
 const failover, nearest = "failover", "nearest"
 
-// References goes through what a resource names, as often as it does, in the order of its document. The zone that a
-// Record or a Policy lives in is not among it: of the Zones that hold a name the longest counts, and none need be
-// there.
+// References yields what a resource names, as often as it does, in the order of its document. It leaves out the zone
+// that a Record or a Policy lives in: the longest Zone that holds the name counts, and there need not be one.
 func References(r Resource) iter.Seq[Reference] {
 	return func(yield func(Reference) bool) {
 		switch r := r.(type) {
@@ -94,7 +93,7 @@ func References(r Resource) iter.Seq[Reference] {
 	}
 }
 
-// inherited yields the Defaults that a resource has values of. A document that is not in service has none yet.
+// inherited yields the Defaults that a resource has values from. A document that is not in service has none yet.
 func inherited(r Resource, yield func(Reference) bool) bool {
 	if inheritance(r).Inherited == 0 {
 		return true
@@ -137,7 +136,7 @@ type Relation struct {
 	Within   bool // From's key begins with To's name and a slash
 }
 
-// Relations are all that there are: those of References, and what Records and Policies live in.
+// Relations are all relations: those of References, and what Records and Policies live in.
 var Relations = []Relation{
 	{From: KindRecord, To: KindZone, Within: true},
 	{From: KindPolicy, To: KindZone},

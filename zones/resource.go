@@ -1,8 +1,8 @@
 // Package zones is the model: the resources that operators keep, and what each must be by itself (Validate).
 //
-// Package document reads and writes them as text. A source (packages store and folder) hands over Batches of changes to
-// package catalog, which holds resources against each other and keeps the last good version of each. Whatever is wrong
-// is a Problem, which says where, what, and what to do. Who refers to whom is in References and Relations.
+// Package document reads and writes them as text. A source (packages store and folder) hands Batches of changes to
+// package catalog, which checks resources against each other and keeps the last good version of each. A Problem says
+// where something is wrong, what, and what to do. References and Relations say who refers to whom.
 package zones
 
 import (
@@ -31,8 +31,8 @@ const (
 	KindDefaults Kind = "Defaults"
 )
 
-// Kinds lists all kinds, referred-to kinds before those that refer to them: putting resources in this order, or
-// deleting them in the reverse one, never leaves a dangling reference.
+// Kinds lists all kinds; a kind comes after those that it refers to. Putting resources in this order, or deleting them
+// in the reverse order, never leaves a dangling reference.
 var Kinds = [...]Kind{
 	KindZone, KindRegion, KindMonitor, KindMap, KindDefaults, KindPool, KindEndpoint, KindRecord, KindPolicy,
 	KindOverride,
@@ -67,7 +67,7 @@ func (k Key) Name() string {
 	return name
 }
 
-// String spells the key as errors and tables show it: "Pool www-eu". A key of no kind is shown as it is.
+// String returns the key as errors and tables show it: "Pool www-eu". A key of no kind is returned as it is.
 func (k Key) String() string {
 	kind := k.Kind()
 	if kind == "" {
@@ -120,7 +120,7 @@ type Zone struct {
 	// take no serial that is lower than theirs.
 	SerialOffset uint32 `json:"serialOffset,omitempty" default:"0" range:"0 to 4294967295" example:"2026112800"`
 
-	Serial *uint32 `json:"-"` // of a master file, which 0 is as well; nil: the serial follows the revision
+	Serial *uint32 `json:"-"` // of a master file, 0 too; nil: the serial follows the revision
 }
 
 // Order is how the addresses of a static set come in responses.
@@ -128,7 +128,7 @@ type Order string
 
 // The orders.
 const (
-	OrderRotate Order = "rotate" // each response begins with another one, by lot
+	OrderRotate Order = "rotate" // each response begins with a random one
 	OrderFixed  Order = "fixed"  // as they are written
 )
 
@@ -136,21 +136,22 @@ const (
 type DNSSEC struct {
 	// Whether the zone is signed, with keys from the server's folder of keys.
 	Enabled bool `json:"enabled,omitempty" default:"false" example:"true"`
-	// Whether what does not exist is proven by NSEC3 records (RFC 5155), which hash the names, and not by NSEC.
+	// Whether NSEC3 records (RFC 5155), which hash names, prove what does not exist. Without it, NSEC records do.
 	NSEC3 bool `json:"nsec3,omitempty" default:"false" example:"true"`
-	// The algorithm of the zone's keys: 13 is ECDSA on P-256, 15 Ed25519. Keys in etcd that are of another are rolled
-	// to it by servers; of keys in files it is that of the first, which a server makes.
+	// The algorithm of the zone's keys: 13 is ECDSA on P-256, 15 Ed25519. Servers roll keys in etcd that are of another
+	// algorithm. Of keys in files it is the algorithm of the first, which a server makes.
 	Algorithm int `json:"algorithm,omitempty" default:"that of the keys" range:"13 or 15" example:"15"`
 	// DNSKEY records of others who sign the zone with keys of their own (RFC 8901), as a master file has their data.
 	Foreign []string `json:"foreign,omitempty" range:"at most 16" example:"[\"256 3 15 AQID\"]"`
-	// Of a zone of a primary: whether what is as the primary has it keeps the primary's signatures, and only the rest
-	// is signed here. The primary must publish the DNSKEY of this server's key.
+	// For a zone of a primary: what is as the primary has it keeps the primary's signatures, and only the rest is
+	// signed here. The primary must publish the DNSKEY of this server's key.
 	Keep bool `json:"keep,omitempty" default:"false" example:"true"`
-	// Whether CDS and CDNSKEY ask the parent to take its DS out (RFC 8078), before the zone is signed no longer.
+	// Whether CDS and CDNSKEY ask the parent to delete its DS (RFC 8078). Set it before you stop signing the zone.
 	Withdraw bool `json:"withdraw,omitempty" default:"false" example:"true"`
 	// Which keys roll by themselves, and how old they get. Keys in etcd only. Nothing rolls if it is left out.
 	Roll *Rolling `json:"roll,omitempty"`
-	// Addresses of all servers of the parent zone, which are asked for its DS. Left out: those that its NS name.
+	// Addresses of all servers of the parent zone, which servers ask for the zone's DS. If left out, the NS of the
+	// parent name them.
 	Parent []string `json:"parent,omitempty" range:"at most 32" default:"found by its NS" example:"[192.0.2.1]"`
 }
 
@@ -158,7 +159,7 @@ type DNSSEC struct {
 type Rolling struct {
 	// The age at which the key that signs the zone's data (ZSK) is rolled. It does nothing in a zone without one.
 	ZSK Duration `json:"zsk,omitzero" default:"never" range:"24h or more" example:"90d"`
-	// The age at which the key is rolled that the parent's DS is of (KSK, or a CSK). The parent must take CDS.
+	// The age at which the key that the parent's DS is for (KSK, or a CSK) is rolled. The parent must take CDS.
 	KSK Duration `json:"ksk,omitzero" default:"never" range:"24h or more" example:"365d"`
 }
 
@@ -252,7 +253,7 @@ type Policy struct {
 	// How addresses are chosen within the pool: by weight at random, by weight and the client's prefix, all, or by
 	// load.
 	Pick Pick `json:"pick,omitempty" inherit:"yes" default:"weighted" range:"weighted | sticky | all | least-load" example:"sticky"`
-	// What is said when no pool is available. "answer" answers as if all were healthy (fail open).
+	// What is answered when no pool is available. "answer" answers as if all were healthy (fail open).
 	WhenAllDown Answer `json:"whenAllDown,omitempty" inherit:"yes" default:"answer" range:"answer | nodata | servfail" example:"nodata"`
 	// The most addresses in one answer.
 	Answers int `json:"answers,omitempty" inherit:"yes" default:"1" range:"1 to 32" example:"2"`
@@ -275,7 +276,7 @@ const (
 	PickLeastLoad Pick = "least-load" // as sticky does, with weights that loads move
 )
 
-// Answer is what is said in place of addresses.
+// Answer is what is answered in place of addresses.
 type Answer string
 
 // The answers: a Rule's Answer is AnswerNoData, AnswerRefused or AnswerNXDomain, a Policy's WhenAllDown AnswerPools,
@@ -303,7 +304,7 @@ type Rule struct {
 	Answer Answer `json:"answer,omitempty" range:"nodata | refused | nxdomain" example:"nodata"`
 }
 
-// When holds for a client that any of its lists names.
+// When holds for a client that is in any of its lists.
 type When struct {
 	// Continents, by their two letters.
 	Continents []string `json:"continents,omitempty" range:"AF | AN | AS | EU | NA | OC | SA" example:"[EU, AF]"`
@@ -329,11 +330,11 @@ type Step struct {
 // WeightedPool is a pool's share of a step.
 type WeightedPool struct {
 	Pool   string
-	Weight int // 0 to 1,000,000; 1 where the document gives only a name
+	Weight int // 0 to 1,000,000; 1 if the document gives only a name
 }
 
-// Schedule is a planned shift: between From and Until the weights and targets of pools are other ones, and a pool below
-// 100 % keeps no more of its clients than that.
+// Schedule is a planned shift. Between From and Until, pools have other weights and targets, and a pool below 100 %
+// keeps no more of its clients than that.
 type Schedule struct {
 	// When the shift begins.
 	From time.Time `json:"from" example:"2026-11-27T00:00:00Z"`
@@ -341,7 +342,7 @@ type Schedule struct {
 	Until time.Time `json:"until,omitzero" example:"2026-11-28T00:00:00Z"`
 	// How long the shift takes to reach its level after from, and to go back before until.
 	Ramp Duration `json:"ramp,omitempty" default:"0s" range:"0s to 24h" example:"30m"`
-	// The level of each pool, as a share of what it has otherwise.
+	// The level of each pool, as a share of its usual weight and target.
 	Weights map[string]Percent `json:"weights,omitempty" range:"0% to 1000%" example:"{www-us: 150%}"`
 }
 
@@ -353,12 +354,12 @@ type Map struct {
 	Prefixes map[string][]string `json:"prefixes" example:"{198.51.100.0/24: [us-east], AS64500: [eu-west, us-east]}"`
 }
 
-// Override is an operator's word over a verdict. Its name is its target: region/eu-west, pool/www-eu or
+// Override is an operator's decision in place of a verdict. Its name is its target: region/eu-west, pool/www-eu or
 // endpoint/www-eu/lb-1.
 type Override struct {
 	Target string `json:"-"`
 
-	// The operator's word: out of the answers, up, or down.
+	// What the operator decides: out of the answers, up, or down.
 	State Word `json:"state" range:"drain | up | down" example:"drain"`
 	// When the override begins.
 	From *time.Time `json:"from,omitempty" default:"at once" example:"2026-11-27T00:00:00Z"`
@@ -366,13 +367,13 @@ type Override struct {
 	Until *time.Time `json:"until,omitempty" default:"never" example:"2026-11-28T00:00:00Z"`
 	// How long a drained region or pool takes to lose its clients after from, and to get them back before until.
 	Ramp Duration `json:"ramp,omitempty" default:"0s" range:"0s to 24h" example:"5m"`
-	// Whether servers give up the drain by themselves where it does harm.
+	// Whether servers give up the drain by themselves if it does harm.
 	Drill bool `json:"drill,omitempty" default:"false" example:"true"`
 	// Why, for people.
 	Reason string `json:"reason,omitempty" example:"replacing the router"`
 }
 
-// Covers reports whether a target is a pool as a whole: the pool itself, or its region. An endpoint's covers none.
+// Covers reports whether a target includes a pool as a whole: the pool itself, or its region. An endpoint never does.
 func Covers(target string, p *Pool) bool {
 	return target == "pool/"+p.Pool || target == "region/"+p.Region
 }
@@ -408,7 +409,7 @@ func (p *Policy) Key() Key   { return KeyOf(KindPolicy, p.Name) }
 func (m *Map) Key() Key      { return KeyOf(KindMap, m.Map) }
 func (o *Override) Key() Key { return KeyOf(KindOverride, o.Target) }
 
-// EffectiveWeight returns the endpoint's weight, DefaultWeight if it names none.
+// EffectiveWeight returns the endpoint's weight, or DefaultWeight if it names none.
 func (e *Endpoint) EffectiveWeight() int {
 	if e.Weight == nil {
 		return DefaultWeight

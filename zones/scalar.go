@@ -35,7 +35,7 @@ func (p *Percent) UnmarshalJSON(b []byte) error {
 	return fmt.Errorf("a percentage is text such as \"20%%\", not %s", b)
 }
 
-// Share is a part of a pool: a share of weight ("50%") or a count of endpoints (2). The zero value is no demand.
+// Share is a part of a pool: a share of weight ("50%") or a count of endpoints (2). The zero value demands nothing.
 type Share struct {
 	Percent Percent // 0 to 100
 	Count   int

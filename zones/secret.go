@@ -8,8 +8,9 @@ import (
 	"leeward/health"
 )
 
-// Hidden stands for a value that may be a secret: of a header that probes send, or what follows the question mark in
-// the path that they ask for. Where two versions are compared and the values differ, the later one is HiddenOther.
+// Hidden stands for a value that may be a secret: that of a header that probes send, or the part after the question
+// mark in the path that they ask for. If two versions are compared and their values differ, the later one is
+// HiddenOther.
 const (
 	Hidden      = "(hidden)"
 	HiddenOther = "(hidden-other)"
@@ -31,7 +32,7 @@ func HasHidden(r Resource) bool {
 	return found
 }
 
-// hide hides the secrets of a resource. known has the values that were hidden before, and gets those of this one.
+// hide hides the secrets of a resource. known has the values that were hidden before; hide adds those of this resource.
 func hide(r Resource, known map[string]string) Resource {
 	first := len(known) == 0
 	return secrets(r, func(where, value string) string {
@@ -82,9 +83,9 @@ func secrets(r Resource, value func(where, value string) string) Resource {
 	return r
 }
 
-// Reveal returns an earlier version, of which the secrets are hidden, with the secrets of the version that there is
-// now. then is the version that followed the earlier one, hidden in the same way: a secret that differed is not known
-// any more, and the error names it.
+// Reveal returns an earlier version, whose secrets are hidden, with the secrets of the version in service now. then is
+// the version that followed the earlier one, hidden in the same way. A secret that differed between the two is not
+// known any more, and the error names it.
 func Reveal(earlier, then, now Resource) (Resource, error) {
 	known, same := map[string]string{}, map[string]bool{}
 	if now != nil {

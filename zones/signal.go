@@ -1,12 +1,11 @@
 package zones
 
-// A parent that has no DS of a zone yet cannot tell whose CDS it sees. Whoever serves the zone vouches for it by
-// publishing the same CDS and CDNSKEY in zones of its own that are signed already: those of the name servers (RFC
-// 9615).
+// A parent that has no DS of a zone yet cannot tell whose CDS it sees. Whoever serves the zone vouches for the CDS by
+// publishing the same CDS and CDNSKEY in zones that are signed already: those of the name servers (RFC 9615).
 
-// Signals returns the domains below which a zone's CDS and CDNSKEY are published too: one of each name server that is
-// not in the zone itself (RFC 9615 section 4.1). They are written as origins are, and may be too long for a name. A
-// zone that is not signed, or whose keys and name servers another primary may change, has none.
+// Signals returns the domains below which a zone's CDS and CDNSKEY are published too: one for each name server that is
+// not in the zone itself (RFC 9615 section 4.1). They are spelled like origins, and may be too long for a name. A zone
+// has none if it is not signed, or if another primary may change its keys and name servers.
 func (z *Zone) Signals() (domains []string) {
 	if !z.Signed() || z.Secondary() {
 		return nil

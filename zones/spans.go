@@ -2,15 +2,15 @@ package zones
 
 import "time"
 
-// What a time of a resource may be without a doubt. Above it the time is taken as it is written, and doubted: most such
-// times are a slip of the unit, and nobody can take an answer back out of the caches of others.
+// The longest times that need no warning. A longer time is accepted as it is written, with a warning: most such times
+// are a wrong unit, and nobody can take an answer back out of the caches of others.
 const (
-	mostTTL      = 7 * 24 * time.Hour   // what BIND keeps at most (max-cache-ttl); Unbound keeps a day
+	mostTTL      = 7 * 24 * time.Hour   // BIND keeps no more (max-cache-ttl); Unbound keeps a day
 	mostSteered  = time.Hour            // a policy is there to be changed
 	mostNegative = 24 * time.Hour       // RFC 2308 section 5
 	mostRefresh  = 24 * time.Hour       // RFC 1912 section 2.2 has 12 hours at most
 	mostExpire   = 90 * 24 * time.Hour  // RFC 1912 section 2.2 has 2 to 4 weeks
-	mostValidity = 200 * 24 * time.Hour // what public authorities sign for at most, from March 2026
+	mostValidity = 200 * 24 * time.Hour // public authorities sign for no longer, from March 2026
 )
 
 // span is one time of a resource.
@@ -18,10 +18,10 @@ type span struct {
 	field string
 	is    time.Duration
 	most  time.Duration
-	why   string // what is amiss with a longer one
+	why   string // what is wrong with a longer one
 }
 
-// What is said of a time that is too long.
+// Why a time is too long.
 const (
 	keptLong     = "caches keep what they have for that long (RFC 2181 8), and no change takes it back"
 	steeredLong  = "clients keep an address that has died for that long"
@@ -32,8 +32,8 @@ const (
 	validityLong = "public authorities sign for 200 days at most, so that each certificate of theirs would fail"
 )
 
-// spansOf returns the times that a resource has. Those that a shorter bound refuses as an error are not there: of a
-// Monitor interval, timeout and hold. None of them is there where the document does not say it.
+// spansOf returns the times that a resource's document gives. It leaves out those for which a shorter limit is an
+// error: interval, timeout and hold of a Monitor.
 func spansOf(r Resource) []span {
 	switch r := r.(type) {
 	case *Zone:
@@ -55,9 +55,9 @@ func spansOf(r Resource) []span {
 	return nil
 }
 
-// spans doubts times that hardly anybody means.
+// spans warns of times that are most likely mistakes.
 func (x *doubts) spans(r Resource) {
-	if r, ok := r.(*Record); ok { // there can be a million, and nearly all are within
+	if r, ok := r.(*Record); ok { // there can be a million, and nearly all are short enough
 		if r.TTL.Or(0) > mostTTL {
 			x.warn("ttl", tooLong, r.TTL, keptLong, Duration(mostTTL))
 		}
@@ -80,5 +80,5 @@ func (x *doubts) spans(r Resource) {
 	}
 }
 
-// tooLong is said of times above what they are meant to be.
+// tooLong is the warning about times above their limit.
 const tooLong = "%s is long: %s; write %s or less, unless it is meant"

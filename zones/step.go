@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// AtLeast is the one field of a step that is no pool: pools have no capitals in their names.
+// AtLeast is the only field of a step that is not a pool: names of pools have no capitals.
 const AtLeast = "atLeast"
 
 // MarshalJSON writes a single pool of weight 1 as its name, and anything else as weights by name.
@@ -53,7 +53,7 @@ func (s *Step) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// SetWeights gives the step pools with weights.
+// SetWeights sets the pools of a step and their weights.
 func (s *Step) SetWeights(weights map[string]int) {
 	s.Pools = make([]WeightedPool, 0, len(weights))
 	for pool, weight := range weights {

@@ -29,7 +29,7 @@ type Transfer struct {
 	// zone lives there: its SOA, NS and records are theirs. Policies and records are laid over them.
 	Primaries []string `json:"primaries,omitempty" range:"at most 100" example:"[192.0.2.1 key xfer]"`
 
-	// The addresses that the zone is asked for from, as notifySource.
+	// The addresses that primaries are asked from; chosen as for notifySource.
 	TransferSource []string `json:"transferSource,omitempty" range:"at most 100" example:"[192.0.2.53]"`
 
 	// Who may say that the zone has changed, beside the primaries, written as in allow.
@@ -38,14 +38,15 @@ type Transfer struct {
 	// Any new text has the zone transferred whole, once, whatever its serial.
 	Retransfer string `json:"retransfer,omitempty" range:"at most 64 octets" example:"2026-11-28"`
 
-	// The zone, which comes from primaries, is a catalog zone (RFC 9432): its members are zones that live there too.
+	// Says that the zone, which comes from primaries, is a catalog zone (RFC 9432): its members are zones that live
+	// there too.
 	Catalog bool `json:"catalog,omitempty" default:"false" example:"true"`
 
-	// Makes the zone a catalog zone of Leeward's own zones (RFC 9432): "*" for every zone, or an origin, with
-	// " group NAME" after it for its group. Of both, the origin counts.
+	// Makes the zone a catalog zone of Leeward's own zones (RFC 9432): "*" for every zone, or an origin, with " group
+	// NAME" after it for its group. If both name a zone, the origin counts.
 	Members []string `json:"members,omitempty" range:"at most 10000" example:"[\"*\"]"`
 
-	// Of a zone that is here because a catalog zone lists it, "CATALOG LABEL". The server writes it, into its copy on
+	// For a zone that is here because a catalog zone lists it: "CATALOG LABEL". The server writes it, into its copy on
 	// disk too. Leave it out.
 	Member string `json:"member,omitempty" example:"catalog.test label"`
 }
@@ -53,8 +54,8 @@ type Transfer struct {
 // Catalog reports whether the zone is a catalog zone (RFC 9432).
 func (z *Zone) Catalog() bool { return z.Secondary() && z.Transfer.Catalog }
 
-// MemberOf returns the catalog zone that lists the zone, and the label by which it does; "": the zone is configured by
-// itself.
+// MemberOf returns the catalog zone that lists the zone, and the label under which it does. Both are "" if the zone is
+// configured by itself.
 func (z *Zone) MemberOf() (catalog, label string) {
 	if z.Transfer == nil {
 		return "", ""
@@ -63,8 +64,8 @@ func (z *Zone) MemberOf() (catalog, label string) {
 	return catalog, label
 }
 
-// NewMember returns a member of a catalog zone: it lives where the catalog does, and all of the catalog's Transfer is
-// its own too. A label that is new has the zone transferred whole (RFC 9432 section 5.4).
+// NewMember returns a member of a catalog zone. It lives where the catalog does, and has all of the catalog's Transfer.
+// A new label has the zone transferred whole (RFC 9432 section 5.4).
 func (z *Zone) NewMember(name rr.Name, label string) (*Zone, error) {
 	r, err := Named(KindZone, NameText(name))
 	if err != nil {
@@ -80,7 +81,7 @@ func (z *Zone) NewMember(name rr.Name, label string) (*Zone, error) {
 	return m, nil
 }
 
-// Peer is one text of a Transfer, read.
+// Peer is what one text of a Transfer says.
 type Peer struct {
 	Prefix  netip.Prefix   // of Allow; not valid: any address
 	Address netip.AddrPort // of Notify and Primaries
@@ -122,7 +123,7 @@ func (p Peer) String() string {
 // mostKeys is how many keys a peer may have.
 const mostKeys = 4
 
-// splitKeys takes " key NAME", or several of them, off the end.
+// splitKeys takes one or more " key NAME" off the end.
 func splitKeys(text string) (rest string, keys []string, err error) {
 	words := strings.Fields(text)
 	at := slices.Index(words, "key")
@@ -205,12 +206,12 @@ func ParseServer(text string) (p Peer, err error) {
 	return p, nil
 }
 
-// Holds reports whether one of Allow lets somebody in: from that address, with that key; "" is none.
+// Holds reports whether Allow lets somebody in, from that address and with that key; "" is no key.
 func (t *Transfer) Holds(from netip.Addr, key string) bool {
 	return t != nil && holds(t.Allow, from, key)
 }
 
-// MayNotify is Holds of AllowNotify.
+// MayNotify is Holds for AllowNotify.
 func (t *Transfer) MayNotify(from netip.Addr, key string) bool {
 	return t != nil && holds(t.AllowNotify, from, key)
 }
@@ -224,12 +225,12 @@ func holds(list []string, from netip.Addr, key string) bool {
 	return false
 }
 
-// Holds reports whether a text of Allow lets somebody in: from that address, with that key; "" is none.
+// Holds reports whether a text of Allow lets somebody in, from that address and with that key; "" is no key.
 func (p Peer) Holds(from netip.Addr, key string) bool {
 	return (!p.Prefix.IsValid() || p.Prefix.Contains(from)) && (p.Key == "" || p.Key == key)
 }
 
-// servers reads a list, leaving out what cannot be read, which validation does not let pass.
+// servers reads a list. It leaves out what cannot be read; validation refuses that.
 func servers(list []string) (all []Peer) {
 	for _, text := range list {
 		if p, err := ParseServer(text); err == nil {
@@ -239,7 +240,7 @@ func servers(list []string) (all []Peer) {
 	return all
 }
 
-// NotifyServers returns Notify, read.
+// NotifyServers returns the servers in Notify.
 func (t *Transfer) NotifyServers() []Peer {
 	if t == nil {
 		return nil
@@ -247,7 +248,7 @@ func (t *Transfer) NotifyServers() []Peer {
 	return servers(t.Notify)
 }
 
-// PrimaryServers returns Primaries, read.
+// PrimaryServers returns the servers in Primaries.
 func (t *Transfer) PrimaryServers() []Peer {
 	if t == nil {
 		return nil
@@ -265,7 +266,7 @@ func parseSender(text string) (netip.Addr, error) {
 	return a.Unmap(), nil
 }
 
-// sources reads a list, as servers does.
+// sources reads a list in the same way as servers.
 func sources(list []string) (all []netip.Addr) {
 	for _, text := range list {
 		if a, err := parseSender(text); err == nil {
@@ -275,7 +276,7 @@ func sources(list []string) (all []netip.Addr) {
 	return all
 }
 
-// NotifySources returns NotifySource, read.
+// NotifySources returns the addresses in NotifySource.
 func (t *Transfer) NotifySources() []netip.Addr {
 	if t == nil {
 		return nil
@@ -283,7 +284,7 @@ func (t *Transfer) NotifySources() []netip.Addr {
 	return sources(t.NotifySource)
 }
 
-// TransferSources returns TransferSource, read.
+// TransferSources returns the addresses in TransferSource.
 func (t *Transfer) TransferSources() []netip.Addr {
 	if t == nil {
 		return nil
@@ -297,10 +298,10 @@ func (z *Zone) Secondary() bool { return z.Transfer != nil && len(z.Transfer.Pri
 // mostPeers is how many texts a list of a Transfer may have.
 const mostPeers = 100
 
-// mostRetransfer is how long Transfer.Retransfer may be, octets.
+// mostRetransfer is how long Transfer.Retransfer may be, in octets.
 const mostRetransfer = 64
 
-// peers checks a list of texts that parse reads.
+// peers checks a list of texts that parse can read.
 func (f *faults) peers(field string, texts []string, parse func(string) (Peer, error)) {
 	if len(texts) > mostPeers {
 		f.add(field, "%d are more than %d", len(texts), mostPeers)
@@ -372,7 +373,7 @@ func (f *faults) transfer(z *Zone) {
 	}
 }
 
-// secondary notes what a zone that lives on another primary has no say in.
+// secondary refuses settings that a zone that lives on another primary takes from there.
 func (f *faults) secondary(z *Zone) {
 	for _, x := range []struct {
 		field string

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// TTL is a time that a zone's records carry: a TTL, or one of the times of its SOA. Unlike of a Duration, 0 of it is a
-// value like any other (RFC 2181 section 8) and not the same as none, which is the zero TTL.
+// TTL is a time in a zone's records: a TTL, or one of the times of its SOA. Unlike for a Duration, 0 is a value like
+// any other (RFC 2181 section 8). The zero TTL means that none is given.
 type TTL struct {
 	span time.Duration
 	set  bool
 }
 
-// NewTTL returns a TTL of that time, which can be 0.
+// NewTTL returns a TTL of that time, which may be 0.
 func NewTTL(span time.Duration) TTL { return TTL{span: span, set: true} }
 
 // Seconds returns a TTL as it is on the wire.
@@ -32,7 +32,7 @@ func (t TTL) Or(def time.Duration) time.Duration {
 // Equal reports whether both are the same, or neither is given.
 func (t TTL) Equal(u TTL) bool { return t == u }
 
-// String spells it as documents do: "300s", "0s"; "" if there is none.
+// String returns it as documents write it: "300s", "0s"; "" if there is none.
 func (t TTL) String() string {
 	if !t.set {
 		return ""
@@ -53,7 +53,7 @@ func (t *TTL) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Pack returns the TTL as a number: 0 if none has been given, else one more than its nanoseconds.
+// Pack returns the TTL as a number: 0 if none has been given, otherwise one more than its nanoseconds.
 func (t TTL) Pack() uint64 {
 	if !t.set {
 		return 0

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Validate checks what can be said of a resource by itself, its name included: what package document has checked of all
-// that it reads.
+// Validate checks a resource by itself, its name included. Package document has done this for everything that it reads.
 func Validate(r Resource) Problems {
 	key := r.Key()
 	_, err := Named(key.Kind(), key.Name())
@@ -20,7 +19,7 @@ func Validate(r Resource) Problems {
 	return found
 }
 
-// ValidateFields is Validate for a resource whose name is known to be good. The problems do not say its key.
+// ValidateFields is Validate for a resource whose name is known to be good. The problems have no key.
 func ValidateFields(r Resource) Problems {
 	var f faults
 	f.validate(r)
@@ -63,7 +62,7 @@ func (f *faults) add(field, format string, args ...any) {
 // maxNames is the most that a list of rules, shifts or regions can have.
 const maxNames = 1000
 
-// maxRamp is the longest that anything may take to grow.
+// maxRamp is the longest ramp.
 const maxRamp = 24 * time.Hour
 
 // Item is the path of a list's item.

@@ -42,7 +42,7 @@ func (f *faults) zone(z *Zone) {
 	f.debug(z)
 }
 
-// signing checks the settings of signing, and that the zone is one that can be signed.
+// signing checks the settings of signing, and that the zone can be signed.
 func (f *faults) signing(z *Zone) {
 	switch {
 	case !z.Signed():
@@ -68,7 +68,8 @@ func (f *faults) signing(z *Zone) {
 	}
 }
 
-// keeping checks that a zone that keeps its primary's signatures has such, and leaves to the primary what is its own.
+// keeping checks a zone that keeps its primary's signatures: it must have a primary, and must not set what the primary
+// decides.
 func (f *faults) keeping(z *Zone) {
 	d := z.DNSSEC
 	if !d.Keep {
@@ -96,10 +97,10 @@ func (f *faults) keeping(z *Zone) {
 	}
 }
 
-// Keeps reports whether a zone of a primary keeps the primary's signatures.
+// Keeps reports whether the zone keeps its primary's signatures.
 func (z *Zone) Keeps() bool { return z.Signed() && z.DNSSEC.Keep && z.Secondary() }
 
-// rolling checks which keys roll by themselves, and whom they ask.
+// rolling checks which keys roll by themselves, and which servers of the parent they ask.
 func (f *faults) rolling(d *DNSSEC) {
 	if d.Roll != nil {
 		if *d.Roll == (Rolling{}) {
@@ -191,8 +192,7 @@ func mailbox(s string) (string, error) {
 	return n.String(), nil
 }
 
-// RName returns the SOA's RNAME without the final dot: the hostmaster, or hostmaster.<origin> where the zone names
-// none.
+// RName returns the SOA's RNAME without the final dot: the hostmaster, or hostmaster.<origin> if the zone names none.
 func (z *Zone) RName() string {
 	if name, err := mailbox(z.Hostmaster); err == nil && name != "" {
 		return name
@@ -203,7 +203,7 @@ func (z *Zone) RName() string {
 // SOATime returns the TTL of the SOA.
 func (z *Zone) SOATime() time.Duration { return z.SOATTL.Or(z.TTL.Or(DefaultTTL)) }
 
-// MName returns the SOA's MNAME: the primary, else the first nameserver, else the origin.
+// MName returns the SOA's MNAME: the primary, else the first name server, else the origin.
 func (z *Zone) MName() string {
 	switch {
 	case z.Primary != "":

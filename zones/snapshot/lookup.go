@@ -125,8 +125,9 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 // closest returns how many labels a name that does not exist has below the closest name that does, and that one's node;
 // nil: not even the apex exists. above holds the offsets of the labels below the apex.
 //
-// What exists has all names above it, empty non-terminals too. So where a name goes on below what exists for many
-// labels, which only those write who want to keep a server busy, half of what is left is passed over at a time.
+// If a name exists, all names above it exist too, if only as empty non-terminals. So below the closest name that
+// exists, the search skips half of the labels that are left at a time. Only clients that want to keep a server busy
+// send names with many such labels.
 func (t *tree) closest(name []byte, above []uint8, apex int) (found int, n node) {
 	const oneByOne = 4
 	for found = 1; found < min(len(above), oneByOne); found++ {
