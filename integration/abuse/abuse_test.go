@@ -169,8 +169,8 @@ func (b *bystander) check(t *testing.T, during string) {
 	b.wg.Wait()
 	for _, network := range []string{"udp", "tcp"} {
 		took := b.took[network]
-		if len(took) < 10 {
-			t.Errorf("%s: others have asked only %d times over %s", during, len(took), network)
+		if len(took)+b.again[network] < 10 {
+			t.Errorf("%s: others have asked only %d times over %s", during, len(took)+b.again[network], network)
 			continue
 		}
 		slices.Sort(took)
@@ -487,10 +487,12 @@ func (f *forger) send(from [4]byte, port uint16, message []byte) error {
 func (f *forger) flood(t *testing.T, from func() [4]byte, message func() []byte) (sent int, took float64) {
 	t.Helper()
 	begin := time.Now()
-	pace := time.NewTicker(time.Millisecond) // some tens of thousands a second are enough for every run
+	// Some thousands a second are enough for every run. More than a server with the race detector can answer would
+	// only show that the kernel drops what nobody reads, whoever sent it.
+	pace := time.NewTicker(time.Millisecond)
 	defer pace.Stop()
 	for limit := time.Duration(abused(2, 20)) * time.Second; time.Since(begin) < limit; {
-		for range 64 {
+		for range abused(8, 64) {
 			if err := f.send(from(), uint16(1024+rand.Uint32N(60000)), message()); err != nil {
 				t.Fatal(err)
 			}
