@@ -5,7 +5,6 @@ package abuse
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -61,25 +60,6 @@ var randomQuestions = []struct {
 	{"what signing makes", "%s.pol.$", []uint16{dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeANY}},
 	{"random types", "n1.$", nil},
 	{"random types of a policy", "steered.$", nil},
-}
-
-// cpu is how many seconds of processor time a process has had.
-func cpu(t *testing.T, p *lab.Process) float64 {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.Cmd.Process.Pid), "stat"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	sum := 0.0
-	for _, field := range f[11:13] {
-		ticks, err := strconv.ParseFloat(field, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum += ticks / 100
-	}
-	return sum
 }
 
 // TestAbuseOfSignedZones floods signed zones with questions that set DO, of which no two are the same. No signature is
@@ -152,13 +132,14 @@ func TestAbuseOfSignedZones(t *testing.T) {
 		t.Run(flood.name, func(t *testing.T) {
 			f := x.forger(t)
 			others := x.bystander(t)
-			queries, used := x.server.Metric(t, "leeward_dns_queries_total", ""), cpu(t, x.server.Process)
+			queries, used := x.server.Metric(t, "leeward_dns_queries_total", ""), lab.CPU(t, x.server.Process)
 			sent, took := f.flood(t, flood.from, flood.message)
 			others.check(t, flood.name)
 			n := x.server.Metric(t, "leeward_dns_queries_total", "") - queries
 			asked := len(others.took["udp"])
 			t.Logf("| %s | %.0f/s sent | %.0f/s answered or limited | %.2f µs of processor time each | goodput of "+
-				"others %.2f %% |", flood.name, float64(sent)/took, n/took, (cpu(t, x.server.Process)-used)/n*1e6,
+				"others %.2f %% |", flood.name, float64(sent)/took, n/took,
+				float64(lab.CPU(t, x.server.Process)-used)/n/1e3,
 				100*(1-float64(others.again["udp"])/float64(asked+others.again["udp"])))
 			if n < 1000 {
 				t.Errorf("only %v queries have come", n)

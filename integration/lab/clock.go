@@ -101,8 +101,9 @@ var shiftable = sync.OnceValues(func() (string, error) {
 // wallClock is a server's clock that can be set.
 type wallClock struct{ file string }
 
-// give makes the server start with a clock of its own from now on.
-func (s *Server) give(t testing.TB, file string) {
+// GiveClock makes the server start with a clock of its own from now on, of which file keeps how far off it is. Servers
+// may share one.
+func (s *Server) GiveClock(t testing.TB, file string) {
 	path, err := shiftable()
 	if err != nil {
 		t.Fatal(err)

@@ -220,6 +220,19 @@ func Until(t testing.TB, limit time.Duration, what string, met func() error) {
 	}
 }
 
+// CPU returns the processor time that a process has taken, in steps of 10 ms.
+func CPU(t testing.TB, p *Process) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:])) // from the state on, the third field
+	user, _ := strconv.ParseInt(f[11], 10, 64)
+	system, _ := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * (time.Second / 100) // USER_HZ is 100
+}
+
 // RSS returns a process's resident memory now and at its most, in MiB.
 func RSS(t *testing.T, p *Process) (now, most float64) {
 	t.Helper()

@@ -158,7 +158,7 @@ func NewWorld(t testing.TB, p Plan) *World {
 		}
 		w.newServer(r)
 		if p.Clocks {
-			r.Server.give(t, filepath.Join(dir, "clock-"+r.Name))
+			r.Server.GiveClock(t, filepath.Join(dir, "clock-"+r.Name))
 		}
 		if p.Version != "" {
 			r.Server.Argv[0] = BuiltFrom(t, p.Version)

@@ -126,7 +126,7 @@ func measureLargeDelete(t *testing.T, m *lab.Member, n int) {
 	for _, s := range servers {
 		said = append(said, claims(s))
 	}
-	worked := cpu(t, m.Process)
+	worked := lab.CPU(t, m.Process)
 	began := time.Now()
 	// Whoever asks is told after some seconds that it takes too long; etcd goes on with it all the same.
 	o := m.Ctl(t, "", "--command-timeout=10m", "del", "--prefix", "/leeward/records/example.test/h")
@@ -151,7 +151,7 @@ func measureLargeDelete(t *testing.T, m *lab.Member, n int) {
 		lab.Expect(t, 10*time.Minute, s.DNS, lab.Question{Name: "new.example.test", Qtype: dns.TypeA}, "192.0.2.99")
 	}
 	answered := time.Since(began)
-	worked = cpu(t, m.Process) - worked
+	worked = lab.CPU(t, m.Process) - worked
 	var lie time.Duration
 	for _, end := range said {
 		lie = max(lie, untrue(end(), takenAt, answer.Header.Revision))

@@ -7,9 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -61,19 +58,6 @@ func vantageOf(t *testing.T, id, region string, m *lab.Member) *lab.Server {
 	return s
 }
 
-// cpu returns the processor time that a process has taken.
-func cpu(t *testing.T, p *lab.Process) time.Duration {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:])) // from the state on, the third field
-	user, _ := strconv.ParseInt(f[11], 10, 64)
-	system, _ := strconv.ParseInt(f[12], 10, 64)
-	return time.Duration(user+system) * (time.Second / 100) // USER_HZ is 100
-}
-
 // TestMeasureChecks measures what 10,000 checks cost a vantage, of endpoints on loopback that are up.
 func TestMeasureChecks(t *testing.T) {
 	measuring(t)
@@ -112,10 +96,10 @@ func TestMeasureChecks(t *testing.T) {
 			}
 			return nil
 		})
-		n, took, left, begin := v.Metric(t, "leeward_probe_total", ""), cpu(t, v.Process),
+		n, took, left, begin := v.Metric(t, "leeward_probe_total", ""), lab.CPU(t, v.Process),
 			v.Metric(t, "leeward_probe_skipped_total", ""), time.Now()
 		<-time.After(20 * time.Second)
-		n, took, left = v.Metric(t, "leeward_probe_total", "")-n, cpu(t, v.Process)-took,
+		n, took, left = v.Metric(t, "leeward_probe_total", "")-n, lab.CPU(t, v.Process)-took,
 			v.Metric(t, "leeward_probe_skipped_total", "")-left
 		now, _ := lab.RSS(t, v.Process)
 		t.Logf("| %s | %.0f | %.2f s | %.0f MiB | %.0f |", check, n/time.Since(begin).Seconds(),
@@ -218,7 +202,7 @@ func TestMeasureScale(t *testing.T) {
 	take := func(s *lab.Server) figures {
 		return figures{
 			s.Metric(t, "leeward_probe_total", ""), s.Metric(t, "leeward_probe_skipped_total", ""),
-			cpu(t, s.Process),
+			lab.CPU(t, s.Process),
 		}
 	}
 	var before []figures

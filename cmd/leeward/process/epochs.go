@@ -34,8 +34,8 @@ type tried struct {
 }
 
 const (
-	epochAhead = 2 * time.Hour    // when the next epoch's signatures are made
-	epochLook  = 15 * time.Second // how often to check
+	epochAhead = 2 * time.Hour   // when the next epoch's signatures are made
+	epochLook  = 5 * time.Second // how often to check
 )
 
 func (e *epochs) run(ctx context.Context) {
