@@ -196,9 +196,7 @@ and only then remove the old line.`,
 					wrong = errors.Join(wrong, fmt.Errorf("zone %s: %w", rr.TrimDot(origin.String()), err))
 					continue
 				}
-				for _, p := range places {
-					done = append(done, p.String())
-				}
+				done = append(done, places...)
 			}
 			err = inv.print(f.output, done, func(io.Writer, bool) error {
 				for _, p := range done {

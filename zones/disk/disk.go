@@ -86,6 +86,14 @@ func regular(path string, mode fs.FileMode) error {
 	return &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("%w: it is %s; give a file", ErrNotRegular, what)}
 }
 
+// Exposed says that everybody on the host may open a file, and what to do; "": they may not.
+func Exposed(path string, mode fs.FileMode) string {
+	if mode.Perm()&0o007 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("everybody on this host may open %s (mode %#o): chmod 600 %s", path, mode.Perm(), path)
+}
+
 // Read returns what a regular file holds. The error wraps ErrTooLarge where that is more than largest octets; then no
 // more than largest octets have been read. Otherwise it is as for Open.
 func Read(path string, largest int64) ([]byte, error) {

@@ -153,6 +153,64 @@ func TestBadKeyFiles(t *testing.T) {
 	}
 }
 
+// TestWriteFails: of a key whose private file cannot be written nothing stays, and what was there is as it was.
+func TestWriteFails(t *testing.T) {
+	folder := t.TempDir()
+	k := TimedKey{Key: key(t, "example.test", Ed25519)}
+	base := filepath.Join(folder, k.FileName())
+	if err := os.Mkdir(base+".private", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	files := func() (all string) {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			all += strings.TrimPrefix(e.Name(), k.FileName()) + " "
+		}
+		return all
+	}
+	if err := k.Write(folder); err == nil || files() != ".private " {
+		t.Errorf("%v; there are %s", err, files())
+	}
+	write(t, base+".key", "there before")
+	if err := k.Write(folder); err == nil || files() != ".key .private " {
+		t.Errorf("%v; there are %s", err, files())
+	}
+}
+
+// TestMarkFollowsLinks: where the files are links, a change of what they lead to is one of the key.
+func TestMarkFollowsLinks(t *testing.T) {
+	real, folder := t.TempDir(), t.TempDir()
+	k := TimedKey{Key: key(t, "example.test", Ed25519)}
+	mark := func() string {
+		t.Helper()
+		if err := k.Write(real); err != nil {
+			t.Fatal(err)
+		}
+		f, err := List(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys, err := f.Read(k.origin); err != nil || keys.All()[0].Times != k.Times || f.Doubt(k.origin) != nil {
+			t.Fatal(keys, err, f.Doubt(k.origin))
+		}
+		return f.Mark(k.origin)
+	}
+	for _, ending := range []string{".key", ".private"} {
+		file := k.FileName() + ending
+		if err := os.Symlink(filepath.Join(real, file), filepath.Join(folder, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := mark()
+	k.Times.Publish = day0
+	if mark() == first {
+		t.Error("it does not change")
+	}
+}
+
 func replace(s, old, by string) string { return strings.Replace(s, old, by, 1) }
 
 func mustText(t *testing.T, k *Key) []byte {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"leeward/zones/disk"
 	"leeward/zones/rr"
 )
 
@@ -22,11 +23,12 @@ type Folder struct {
 	files map[rr.Name][]string // names of private files, in order
 	marks map[rr.Name]string   // how the zone's files look from outside
 	times map[rr.Name]time.Time
+	open  map[rr.Name]string // which private file everybody may open, and what to do
 }
 
 // List lists a folder. A missing folder counts as empty.
 func List(path string) (*Folder, error) {
-	f := &Folder{path, map[rr.Name][]string{}, map[rr.Name]string{}, map[rr.Name]time.Time{}}
+	f := &Folder{path, map[rr.Name][]string{}, map[rr.Name]string{}, map[rr.Name]time.Time{}, map[rr.Name]string{}}
 	entries, err := os.ReadDir(path) // sorted by name
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -37,14 +39,24 @@ func List(path string) (*Folder, error) {
 		if !ok {
 			continue
 		}
-		if strings.HasSuffix(name, ".private") {
+		private := strings.HasSuffix(name, ".private")
+		if private {
 			f.files[origin] = append(f.files[origin], name)
 		}
-		if info, err := e.Info(); err == nil {
-			f.marks[origin] += fmt.Sprintf("%s %d %s\n", name, info.Size(), info.ModTime().Format(time.RFC3339Nano))
-			if info.ModTime().After(f.times[origin]) {
-				f.times[origin] = info.ModTime()
-			}
+		info, err := e.Info()
+		if err == nil && e.Type()&fs.ModeSymlink != 0 {
+			info, err = os.Stat(filepath.Join(path, name)) // what it leads to is what changes
+		}
+		if err != nil {
+			continue
+		}
+		f.marks[origin] += fmt.Sprintf("%s %d %s %s\n", name, info.Size(), info.Mode(),
+			info.ModTime().Format(time.RFC3339Nano))
+		if info.ModTime().After(f.times[origin]) {
+			f.times[origin] = info.ModTime()
+		}
+		if private && f.open[origin] == "" {
+			f.open[origin] = disk.Exposed(filepath.Join(path, name), info.Mode())
 		}
 	}
 	return f, nil
@@ -78,6 +90,14 @@ func (f *Folder) Told(origin rr.Name, k *Keys) HandedOut {
 	return HandedOut{Keys: k, Made: f.times[origin]}
 }
 
+// Doubt returns what is wrong with a zone's key files although they can be read, or nil.
+func (f *Folder) Doubt(origin rr.Name) error {
+	if f.open[origin] == "" {
+		return nil
+	}
+	return errors.New(f.open[origin])
+}
+
 // Read reads the keys of a zone. The error wraps ErrNoKey if there is none.
 func (f *Folder) Read(origin rr.Name) (*Keys, error) {
 	var all []TimedKey
@@ -87,8 +107,12 @@ func (f *Folder) Read(origin rr.Name) (*Keys, error) {
 		if err != nil {
 			return nil, err
 		}
-		if k.origin != origin {
+		switch {
+		case k.origin != origin:
 			return nil, fmt.Errorf("%s is a key of %s", file, k.origin)
+		case !strings.EqualFold(k.FileName()+".private", name): // a change would be written to other files
+			return nil, fmt.Errorf("%s is key %d, whose files are %s.private and .key: give them these names, or take "+
+				"them away", file, k.Tag(), k.FileName())
 		}
 		all = append(all, k)
 	}

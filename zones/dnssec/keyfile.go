@@ -42,13 +42,15 @@ func prefixOf(origin rr.Name) string {
 }
 
 // Write writes the key's two files into a folder, and makes the folder if there is none. Only the owner may read the
-// private file. Existing files of the key are replaced; a .state file of BIND's stays as it is.
+// private file. Existing files of the key are replaced; a .state file of BIND's stays as it is. If the private file
+// cannot be written, no .key is left that was not there before.
 func (k *TimedKey) Write(folder string) error {
 	private, err := k.Private()
 	if err != nil {
 		return err
 	}
 	base := filepath.Join(folder, k.FileName())
+	_, missing := os.Lstat(base + ".key")
 	for _, f := range []struct {
 		name, text string
 		perm       fs.FileMode
@@ -57,6 +59,9 @@ func (k *TimedKey) Write(folder string) error {
 			_, err := file.WriteString(f.text)
 			return err
 		})
+		if err != nil && missing != nil {
+			_ = os.Remove(base + ".key")
+		}
 		if err != nil {
 			return err
 		}

@@ -46,6 +46,16 @@ func TestRollsHold(t *testing.T) {
 				r.Fatalf("%s: %v", what, err)
 			}
 			before := keys
+			for n := range changed { // a disk that is full, or a command that is ended, leaves the first of them
+				half, err := keys.Merge(changed[:n])
+				if err != nil {
+					r.Fatal(err)
+				}
+				wrong := append(half.Check(before, now, times), half.Trusted(ds, now)...)
+				if len(wrong) > 0 {
+					r.Fatalf("%s, of which %d of %d keys are written: %q", what, n, len(changed), wrong)
+				}
+			}
 			if keys, err = keys.Merge(changed); err != nil {
 				r.Fatal(err)
 			}

@@ -161,8 +161,9 @@ func (v *Vault) commit(ctx context.Context, t *etcd.Txn) error {
 	return nil
 }
 
-// Reseal seals all keys of a zone anew that are not sealed under the first secret, and returns them.
-func (v *Vault) Reseal(ctx context.Context, origin rr.Name) (done []dnssec.Place, err error) {
+// Reseal seals anew what of a zone is not sealed under the first secret: keys, and how far a roll is. It returns the
+// places of these. All is written or nothing.
+func (v *Vault) Reseal(ctx context.Context, origin rr.Name) (done []string, err error) {
 	folder := etcd.Keys + dnssec.FolderOf(origin)
 	var all []etcd.KV
 	_, err = v.Etcd.Read(ctx, 0, []etcd.Range{etcd.Folder(folder)}, func(kv etcd.KV) { all = append(all, kv) })
@@ -176,13 +177,15 @@ func (v *Vault) Reseal(ctx context.Context, origin rr.Name) (done []dnssec.Place
 			if err != nil {
 				return nil, err
 			}
+			if current {
+				continue
+			}
 			value, err := v.Secrets.SealRoll(origin, r)
 			if err != nil {
 				return nil, err
 			}
-			if t.At(kv.Name, kv.Revision); !current {
-				t.Put(kv.Name, value, 0)
-			}
+			t.At(kv.Name, kv.Revision).Put(kv.Name, value, 0)
+			done = append(done, dnssec.RollOf(origin))
 			continue
 		}
 		p, err := dnssec.ParsePlace(strings.TrimPrefix(kv.Name, etcd.Keys))
@@ -201,11 +204,11 @@ func (v *Vault) Reseal(ctx context.Context, origin rr.Name) (done []dnssec.Place
 			return nil, err
 		}
 		t.At(kv.Name, kv.Revision).Put(kv.Name, value, 0)
-		done = append(done, p)
+		done = append(done, p.String())
 	}
 	if t.Writes() == 0 {
 		return nil, nil
 	}
-	slices.SortFunc(done, func(a, b dnssec.Place) int { return strings.Compare(a.String(), b.String()) })
+	slices.Sort(done)
 	return done, v.commit(ctx, t)
 }

@@ -40,6 +40,7 @@ type keyring struct {
 
 	finding sync.Mutex        // held while keys are looked for
 	known   map[string]known  // by origin: the keys that the loop has
+	closed  error             // why the folder could not be listed when it was last tried; nil: it could
 	told    map[string]string // by origin: what is wrong, as last told to the loop
 }
 
@@ -49,6 +50,7 @@ type keyPlace interface {
 	Mark(origin rr.Name) string                           // changes when the zone's keys do
 	Told(origin rr.Name, k *dnssec.Keys) dnssec.HandedOut // the zone's keys, in the form that others are told
 	Read(origin rr.Name) (*dnssec.Keys, error)
+	Doubt(origin rr.Name) error // what is wrong with the zone's keys although they can be read; nil: nothing
 }
 
 // known are the keys that were read for one zone.
@@ -108,8 +110,8 @@ func (k *keyring) start() {
 		k.sealed.load()
 		k.tell("", nil, errors.New("etcd has not told of the zone's keys yet, and none are kept under --state"))
 	}
-	f, ok := k.list()
-	if !ok {
+	f := k.list()
+	if f == nil {
 		return
 	}
 	for _, origin := range f.Origins() {
@@ -117,20 +119,30 @@ func (k *keyring) start() {
 	}
 }
 
-// list returns where keys are. ok is false if there is no such place, or it cannot be listed.
-func (k *keyring) list() (f keyPlace, ok bool) {
+// list returns where keys are. It returns nil if there is no such place, or it cannot be listed. Then no zone is served
+// unsigned, as nobody knows which zones have keys.
+func (k *keyring) list() keyPlace {
 	if k.sealed != nil {
-		return k.sealed.now(), true
+		return k.sealed.now()
 	}
 	if k.folder == "" {
-		return nil, false
+		return nil
 	}
 	l, err := dnssec.List(k.folder)
-	if err != nil {
-		k.log.Error("the keys of signed zones cannot be read", "folder", k.folder, "err", err)
-		return nil, false
+	had := k.closed
+	if k.closed = err; err == nil {
+		return l
 	}
-	return l, true
+	if had == nil || had.Error() != err.Error() {
+		k.log.Error("the keys of signed zones cannot be read", "folder", k.folder, "err", err)
+		k.tell("", nil, k.unread())
+	}
+	return nil
+}
+
+// unread says that the folder cannot be listed.
+func (k *keyring) unread() error {
+	return fmt.Errorf("the folder of keys cannot be read: %w; mend it, or name another one by --keys", k.closed)
 }
 
 // take takes in what a batch says about keys, before the loop gets the batch, so that a zone and its keys arrive at the
@@ -197,12 +209,16 @@ func (k *keyring) once() bool {
 	k.finding.Lock()
 	defer k.finding.Unlock()
 	var f keyPlace
+	closed := k.closed != nil
 	if len(wanted) > 0 {
-		f, _ = k.list()
+		f = k.list()
 	}
 	right := true
 	for _, origin := range slices.Sorted(maps.Keys(wanted)) {
 		right = k.find(f, origin, k.makes) && right
+	}
+	if closed && k.closed == nil { // all zones have been told of
+		k.tell("", nil, nil)
 	}
 	if k.sealed != nil {
 		right = k.sealed.keep() && right
@@ -220,8 +236,11 @@ func (k *keyring) find(f keyPlace, origin string, makes bool) bool {
 	if f != nil {
 		mark = f.Mark(name)
 	}
-	if has.keys != nil && has.mark == mark {
-		k.right(origin, has.keys)
+	if has.keys != nil && f != nil && has.mark == mark {
+		if k.told[origin] != "" { // all is again as it was when the keys in use were read
+			delete(k.told, origin)
+			k.tell(origin, has.keys, f.Doubt(name))
+		}
 		return true
 	}
 	keys, err := k.read(f, name, makes)
@@ -243,10 +262,12 @@ func (k *keyring) find(f keyPlace, origin string, makes bool) bool {
 		if has.keys == nil && k.recall != nil {
 			k.recall(origin, keys)
 		}
-		var doubt error
 		if o, is := f.(*opening); is {
 			o.Use(name)
-			doubt = o.Doubt(name)
+		}
+		doubt := f.Doubt(name)
+		if _, is := f.(*dnssec.Folder); is && doubt != nil {
+			k.log.Warn("the keys of a zone", "zone", origin, "err", doubt)
 		}
 		k.tell(origin, keys, doubt)
 		return true
@@ -257,14 +278,6 @@ func (k *keyring) find(f keyPlace, origin string, makes bool) bool {
 		k.tell(origin, nil, err)
 	}
 	return false
-}
-
-// right withdraws a complaint about a zone's files: they are again as they were when the keys in use were read.
-func (k *keyring) right(origin string, keys *dnssec.Keys) {
-	if k.told[origin] != "" {
-		delete(k.told, origin)
-		k.tell(origin, keys, nil)
-	}
 }
 
 // lacks returns an error if the new keys lack one whose DNSKEY is in the zone: a resolver may have only signatures by
@@ -313,7 +326,7 @@ func (k *keyring) read(f keyPlace, origin rr.Name, makes bool) (*dnssec.Keys, er
 		return nil, fmt.Errorf("%w, as this server has no folder of keys; give --keys or --state", dnssec.ErrNoKey)
 	}
 	if f == nil {
-		return nil, fmt.Errorf("%s cannot be listed", k.folder)
+		return nil, k.unread()
 	}
 	keys, err := f.Read(origin)
 	if err == nil || !errors.Is(err, dnssec.ErrNoKey) {

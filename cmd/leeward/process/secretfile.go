@@ -3,7 +3,6 @@ package process
 import (
 	"encoding/hex"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -58,9 +57,10 @@ func KeySecretFile(file string) (s *dnssec.Secrets, open string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("--key-secret-file: %w", err)
 	}
-	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o007 != 0 {
-		open = fmt.Sprintf("--key-secret-file: everybody on this host may open %s (mode %#o): chmod 600 %s", file,
-			info.Mode().Perm()&fs.ModePerm, file)
+	if info, err := os.Stat(file); err == nil {
+		if open = disk.Exposed(file, info.Mode()); open != "" {
+			open = "--key-secret-file: " + open
+		}
 	}
 	s, err = dnssec.NewSecrets(all...)
 	return s, open, err
