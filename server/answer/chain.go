@@ -113,7 +113,7 @@ func (w *Worker) chase(state *State, client netip.Addr) (rcode uint16) {
 			at, target = b.Len(), found.Target
 			w.put(wire.Answer, &wire.RRset{
 				Owner: uint16(w.owner), Type: wire.TypeCNAME, TTL: binary.BigEndian.Uint32(dname.Wire[6:]),
-				Data: target, Count: 1,
+				Data: target, Count: 1, Name: w.name, NameAt: uint16(w.owner),
 			})
 			if q.Type == wire.TypeCNAME || w.any() {
 				return wire.RcodeNoError

@@ -89,10 +89,12 @@ func (w *Worker) onlyTXT() {
 	if signer == nil || !w.query.DO {
 		return
 	}
-	p, apex := w.found.Only(w.name, rr.TypeTXT), w.build.Suffix(w.owner, w.found.Zone)
+	p := w.found.Only(w.name, rr.TypeTXT)
+	below, skip := wire.CommonEnd(p.Owner, w.name)
 	rrsig := w.signOnce(p.Owner, p.Type, 0, [][]byte{p.Data})
 	w.put(wire.Authority, &wire.RRset{
-		Owner: uint16(apex), Type: uint16(p.Type), Data: p.Data, Count: 1, Signed: w.signed(rrsig, p.Owner[:p.Below]),
+		Owner: uint16(w.build.Suffix(w.owner, skip)), Type: uint16(p.Type), Data: p.Data, Count: 1,
+		Signed: w.signed(rrsig, p.Owner[:below]),
 	})
 }
 

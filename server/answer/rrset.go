@@ -5,6 +5,7 @@ import (
 	"math/bits"
 
 	"leeward/server/wire"
+	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 )
 
@@ -19,8 +20,7 @@ func (w *Worker) static(s wire.Section, set *snapshot.Set, source []byte) bool {
 	b := &w.build
 	r := wire.RRset{Owner: uint16(b.Suffix(w.owner, set.Owner)), Data: set.Wire, Count: uint16(set.Count)}
 	if _, names := wire.Embedded(binary.BigEndian.Uint16(set.Wire[2:])); names > 0 {
-		apex := w.found.Zone
-		r.Suffix, r.SuffixAt = w.name[apex:], uint16(b.Suffix(w.owner, apex))
+		r.Name, r.NameAt = w.name, uint16(w.owner)
 	} else {
 		r.First = uint16(w.first(set))
 	}
@@ -73,8 +73,12 @@ func (w *Worker) decided(s wire.Section, owner int, source []byte) bool {
 		}
 		beside = w.signed(rrsig, nil)
 	}
-	return w.put(s, &wire.RRset{
+	r := wire.RRset{
 		Owner: uint16(owner), Type: uint16(d.Type), TTL: d.Bound, Data: d.Data,
 		Count: uint16(d.Count), Signed: beside,
-	})
+	}
+	if d.Type == rr.TypeCNAME {
+		r.Name, r.NameAt = w.name, uint16(w.owner)
+	}
+	return w.put(s, &r)
 }

@@ -231,7 +231,7 @@ func (w *Worker) noData(state *State, omit []rr.Type) {
 		short = w.found.Policy.TTL
 	}
 	state.Snapshot.NoData(&w.found, w.name, omit, short, &w.signing.denial)
-	w.proofs(w.owner, w.found.Zone)
+	w.proofs(w.name, w.owner)
 }
 
 // nameError writes the proof that the name does not exist.
@@ -241,24 +241,37 @@ func (w *Worker) nameError(state *State) {
 		return
 	}
 	state.Snapshot.NameError(&w.found, w.name, &w.signing.denial)
-	w.proofs(w.owner, w.found.Zone)
+	w.proofs(w.name, w.owner)
 }
 
-// proofs writes the records of denial. zone is where their apex begins in the name at owner.
-func (w *Worker) proofs(owner, zone int) {
+// proofs writes the records of denial. name is what they are about, in lower case, and at is where the message has it.
+// Their owners are cut short where they go on as that does, or as one before them does.
+func (w *Worker) proofs(name []byte, at int) {
 	if w.query.Type == wire.TypeRRSIG && !w.query.DO {
 		return
 	}
-	apex := w.build.Suffix(owner, zone)
-	for i := range w.signing.denial.Proofs {
-		p := &w.signing.denial.Proofs[i]
+	b, all := &w.build, w.signing.denial.Proofs
+	var places [4]int // where the message has their owners; 0: nowhere
+	for i := range all {
+		p := &all[i]
 		if w.hasProof(p.Owner) {
 			continue
 		}
 		rrsig := w.signData(p.Owner, p.Type, p.Whole, p.Data)
+		below, skip := wire.CommonEnd(p.Owner, name)
+		owner := b.Suffix(at, skip)
+		for j, place := range places[:min(i, len(places))] {
+			k, skip := wire.CommonEnd(p.Owner, all[j].Owner)
+			if suffix := b.Suffix(place, skip); place > 0 && k < below && suffix <= wire.MaxPointer {
+				below, owner = k, suffix
+			}
+		}
+		if i < len(places) {
+			places[i] = b.Len()
+		}
 		w.put(wire.Authority, &wire.RRset{
-			Owner: uint16(apex), Type: uint16(p.Type), TTL: p.TTL, Data: p.Data, Count: 1,
-			Signed: w.signed(rrsig, p.Owner[:p.Below]),
+			Owner: uint16(owner), Type: uint16(p.Type), TTL: p.TTL, Data: p.Data, Count: 1,
+			Signed: w.signed(rrsig, p.Owner[:below]),
 		})
 	}
 }
@@ -300,7 +313,7 @@ func (w *Worker) expansions(state *State) {
 		x := &w.signing.wild[i]
 		w.found.Again(x.wild)
 		state.Snapshot.Expanded(&w.found, x.name, &w.signing.denial)
-		w.proofs(x.owner, w.found.Zone)
+		w.proofs(x.name, x.owner)
 	}
 	w.signing.wilds = 0
 }
@@ -329,7 +342,7 @@ func (w *Worker) delegation(state *State, cut int) {
 	}
 	ds := state.Snapshot.Delegation(&w.found, w.name, cut, &w.signing.denial)
 	if ds.Count == 0 {
-		w.proofs(w.owner, w.found.Zone)
+		w.proofs(w.name, w.owner)
 		return
 	}
 	w.static(wire.Authority, &ds, w.name[cut:])

@@ -409,3 +409,51 @@ func TestSignedTurn(t *testing.T) {
 		}
 	}
 }
+
+// TestSignedIsSmall: a response takes as many octets as the oracle makes of it, which points at every end of a name
+// that is there before. RDATA in which nothing may be pointed at is opaque to it.
+func TestSignedIsSmall(t *testing.T) {
+	f, _ := newSigned(t)
+	r, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Publish(f.state())
+	w := r.newWorker(udp)
+	questions := append(slices.Clone(signedQuestions), []struct {
+		name string
+		typ  uint16
+	}{
+		{"cut.signed.test.", dns.TypeDS},
+		{"mail.signed.test.", dns.TypeA},
+		{"A.deep.name.below.mail.signed.test.", dns.TypeA},
+		{"three.signed.test.", dns.TypeTXT},
+		{"a.three.signed.test.", dns.TypeTXT},
+		{"c.signed.test.", dns.TypeA},
+	}...)
+	for _, q := range questions {
+		response := w.answer(signedRequest(t, q.name, q.typ, true), netip.MustParseAddr("192.0.2.99"),
+			make([]byte, 0, wire.UDPSize))
+		reply := new(dns.Msg)
+		if err := reply.Unpack(response); err != nil {
+			t.Fatal(err)
+		}
+		for _, section := range [][]dns.RR{reply.Answer, reply.Ns} {
+			for i, x := range section {
+				switch x.(type) {
+				case *dns.RRSIG, *dns.NSEC:
+					opaque := new(dns.RFC3597)
+					if err := opaque.ToRFC3597(x); err != nil {
+						t.Fatal(err)
+					}
+					section[i] = opaque
+				}
+			}
+		}
+		reply.Compress = true
+		if oracle, err := reply.Pack(); err != nil || len(response) != len(oracle) {
+			t.Errorf("%s %s: %d octets; the oracle makes %d of it: %v", q.name, dns.TypeToString[q.typ], len(response),
+				len(oracle), err)
+		}
+	}
+}

@@ -20,8 +20,10 @@ const (
 	// which owns the records that come next.
 	DataOffset = 2 + recordFixed
 
-	recordFixed = 10     // TYPE, CLASS, TTL, RDLENGTH
-	maxPointer  = 0x3fff // RFC 1035 section 4.1.4
+	// MaxPointer is the last offset that a pointer reaches (RFC 1035 section 4.1.4).
+	MaxPointer = 0x3fff
+
+	recordFixed = 10 // TYPE, CLASS, TTL, RDLENGTH
 )
 
 // Builder writes a response into the caller's buffer. Its exported fields are set once; Start begins a message, Put
@@ -127,7 +129,7 @@ func (b *Builder) Suffix(name, skip int) int {
 	}
 	for skip > 0 && name+1 < b.n {
 		if c := b.buf[name]; c >= 0xc0 {
-			name = int(binary.BigEndian.Uint16(b.buf[name:]) & maxPointer)
+			name = int(binary.BigEndian.Uint16(b.buf[name:]) & MaxPointer)
 		} else {
 			name += int(c) + 1
 			skip -= int(c) + 1

@@ -288,7 +288,7 @@ func TestOptionsWithoutRoom(t *testing.T) {
 // A pointer has 14 bits: an owner further into a message over TCP is written in full.
 func TestPointerLimit(t *testing.T) {
 	const name = "\x03lee\x07example\x04test\x00"
-	for _, at := range []int{maxPointer - 1, maxPointer, maxPointer + 1, 40000} {
+	for _, at := range []int{MaxPointer - 1, MaxPointer, MaxPointer + 1, 40000} {
 		q := parsed(t, plain(optRecord(1232, 0)))
 		var b Builder
 		b.Start(make([]byte, MaxMessage), MaxMessage, q)
@@ -312,7 +312,7 @@ func TestPointerLimit(t *testing.T) {
 		}
 		grown := b.Len() - at + DataOffset - before
 		pointers := grown == 2*(DataOffset+5)+2*(DataOffset+4)
-		if want := at <= maxPointer; pointers != want {
+		if want := at <= MaxPointer; pointers != want {
 			t.Errorf("name at %#x: owners as pointers %v, want %v", at, pointers, want)
 		}
 		answer := lines(unpacked(t, b.Finish()).Answer)
@@ -357,11 +357,11 @@ func TestSetFrom(t *testing.T) {
 	for limit := MinUDP; limit >= HeaderSize; limit-- {
 		for first := -1; first <= count; first++ {
 			for _, section := range []Section{Answer, Additional} {
-				for _, owner := range []int{QName, maxPointer + 1} {
+				for _, owner := range []int{QName, MaxPointer + 1} {
 					var plain, turned Builder
 					plain.Start(make([]byte, 0, MinUDP), limit, q)
 					turned.Start(make([]byte, 0, MinUDP), limit, q)
-					if owner > maxPointer && limit > 200 {
+					if owner > MaxPointer && limit > 200 {
 						continue
 					}
 					in := plain.Set(section, set, count, owner)

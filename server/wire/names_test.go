@@ -19,7 +19,8 @@ func TestSetNames(t *testing.T) {
 	}{
 		{"ns", TypeNS, []string{"\x03ns1" + apex, "\x03ns2" + apex, "\x03ns1\x05other\x00"}, 2 * (len(apex) - 2)},
 		{"the apex itself", TypeCNAME, []string{apex}, len(apex) - 2},
-		{"upper case", TypeCNAME, []string{"\x03www\x07Example\x04test\x00"}, 0},
+		{"upper case", TypeCNAME, []string{"\x03www\x07Example\x04test\x00"}, 4}, // test is the same
+		{"one before it", TypeNS, []string{"\x01a\x03net\x00", "\x01b\x03net\x00", "\x01a\x03net\x00"}, 3 + 5},
 		{"a label that looks like it", TypeCNAME, []string{"\x10xx" + apex[:13] + "y\x00"}, 0},
 		{"mx", TypeMX, []string{"\x00\x0a\x04mail" + apex, "\x00\x14\x00"}, len(apex) - 2},
 		{"soa", TypeSOA, []string{"\x03ns1" + apex + "\x04host" + apex +

@@ -10,10 +10,10 @@ func (b *Builder) SetFrom(first int, s Section, records []byte, count, owner int
 	return b.Put(s, &RRset{Owner: uint16(owner), Data: records, Count: uint16(count), First: uint16(max(first, 0))})
 }
 
-func (b *Builder) SetNames(s Section, records []byte, count, owner int, suffix []byte, suffixAt int) bool {
+func (b *Builder) SetNames(s Section, records []byte, count, owner int, name []byte, at int) bool {
 	r := &RRset{Owner: uint16(owner), Data: records, Count: uint16(count)}
 	if _, names := Embedded(uint16(records[2])<<8 | uint16(records[3])); names > 0 {
-		r.Suffix, r.SuffixAt = suffix, uint16(suffixAt)
+		r.Name, r.NameAt = name, uint16(at)
 	}
 	return b.Put(s, r)
 }

@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // RRset is a set of records with one owner and one type (RFC 2181 section 5), on its way into a message. It comes in
 // one of two forms:
@@ -22,10 +19,10 @@ type RRset struct {
 	TTL   uint32 // seconds, of records that are made
 	Data  []byte
 
-	// Names in the RDATA of records that end in Suffix are cut short there. It is a name in wire form that the message
-	// has at SuffixAt, and matches names that are in its case. The type is one that Embedded knows.
-	SuffixAt uint16
-	Suffix   []byte
+	// Names in the RDATA are cut short where they go on as Name does, which is a name in wire form that the message has
+	// at NameAt, or as one before them in the set does. Case must match. The type is one that Embedded knows.
+	NameAt uint16
+	Name   []byte
 
 	Short *Short // the same record, shorter; nil: there is none
 
@@ -49,13 +46,13 @@ func (b *Builder) Put(s Section, r *RRset) bool {
 		return b.putSigned(s, r)
 	case r.Type != 0:
 		return b.putData(s, r)
-	case r.Owner > maxPointer:
+	case r.Owner > MaxPointer:
 		return b.putInFull(s, r)
 	case b.tight:
 		return b.putTight(s, r)
 	case r.Short != nil:
 		return b.putLinked(s, r)
-	case len(r.Suffix) > 2 && r.SuffixAt <= maxPointer:
+	case r.Name != nil:
 		return b.putShort(s, r)
 	case r.First > 0 && r.First < r.Count && b.fits(len(r.Data)):
 		cut := len(r.Data) / int(r.Count) * int(r.First)
@@ -117,77 +114,78 @@ func (b *Builder) putLinked(s Section, r *RRset) bool {
 	return true
 }
 
-// putShort puts records and cuts names short at Suffix. How much shorter they are is worked out only where that
-// matters.
+// putShort puts records and cuts names in their RDATA short.
 func (b *Builder) putShort(s Section, r *RRset) bool {
-	before, names := Embedded(binary.BigEndian.Uint16(r.Data[2:]))
-	if size, least := len(r.Data), len(r.Data); !b.fits(size) {
-		for rest := r.Data; len(rest) >= DataOffset; {
-			record := cutRecord(&rest)
-			for at, i := DataOffset+before, 0; i < names; i++ {
-				length, cut := embedded(record[min(at, len(record)):], r.Suffix)
-				if cut {
-					size -= len(r.Suffix) - 2
-				}
-				least -= max(length-2, 0)
-				at += length
-			}
-		}
-		if !b.room(s, size) {
-			b.least(least)
-			return false
-		}
-	} else if !b.room(s, 0) {
+	if !b.room(s, 0) {
 		return false
 	}
-	pointer := 0xc000 | r.Owner
+	before, names := Embedded(binary.BigEndian.Uint16(r.Data[2:]))
+	known := [1 + mostEnds]placed{{r.Name, int(r.NameAt)}}
+	n, start := 1, b.n
 	for rest := r.Data; len(rest) >= DataOffset; {
 		record := cutRecord(&rest)
-		start := b.n
-		done := min(DataOffset+before, len(record)) // octets of the record that are dealt with
-		b.n += copy(b.buf[b.n:], record[:done])
-		binary.BigEndian.PutUint16(b.buf[start:], pointer)
-		for range names {
-			length, cut := embedded(record[done:], r.Suffix)
-			if !cut {
-				b.n += copy(b.buf[b.n:], record[done:done+length])
-			} else {
-				b.n += copy(b.buf[b.n:], record[done:done+length-len(r.Suffix)])
-				binary.BigEndian.PutUint16(b.buf[b.n:], 0xc000|r.SuffixAt)
-				b.n += 2
+		at, done := b.n, min(DataOffset+before, len(record)) // octets of the record that are dealt with
+		fits := b.add(record[:done])
+		for i := 0; fits && i < names; i++ {
+			size, whole := nameSize(record[done:])
+			name, where := record[done:done+size], b.n
+			if done += size; !whole {
+				fits = b.add(name)
+				continue
 			}
-			done += length
+			var of int
+			if of, fits = b.short(name, known[:n]); of <= 0 && n < len(known) { // others may go on like this one
+				known[n] = placed{name, where}
+				n++
+			}
 		}
-		b.n += copy(b.buf[b.n:], record[done:])
-		binary.BigEndian.PutUint16(b.buf[start+DataOffset-2:], uint16(b.n-start-DataOffset))
+		if !fits || !b.add(record[done:]) {
+			b.n = start
+			b.room(s, len(b.buf))
+			b.least(leastSize(r.Data, before, names))
+			return false
+		}
+		binary.BigEndian.PutUint16(b.buf[at:], 0xc000|r.Owner)
+		binary.BigEndian.PutUint16(b.buf[at+DataOffset-2:], uint16(b.n-at-DataOffset))
 	}
 	b.counts[s] += r.Count
 	return true
 }
 
-// putData makes records of class IN. Of a CNAME the name is cut short in a response that is tight.
+// leastSize returns how many octets records take if each name in their RDATA becomes a pointer.
+func leastSize(records []byte, before, names int) int {
+	least := len(records)
+	for len(records) >= DataOffset {
+		record := cutRecord(&records)
+		record = record[min(DataOffset+before, len(record)):]
+		for range names {
+			size, _ := nameSize(record)
+			least -= max(size-2, 0)
+			record = record[size:]
+		}
+	}
+	return least
+}
+
+// putData makes records of class IN.
 func (b *Builder) putData(s Section, r *RRset) bool {
+	if r.Type == TypeCNAME && (b.tight || r.Name != nil) {
+		return b.putAlias(s, r)
+	}
 	var name []byte // of the owner, where no pointer reaches it
 	ownerSize := 2
-	if r.Owner > maxPointer {
+	if r.Owner > MaxPointer {
 		name = b.nameAt(int(r.Owner))
 		ownerSize = len(name)
 	}
-	width, least := len(r.Data), len(r.Data)
+	width := len(r.Data)
 	if r.Count > 1 {
 		width /= int(r.Count)
 	}
-	tight, size := false, least
-	if r.Type == TypeCNAME {
-		if least, tight = 2, b.tight; tight {
-			width, size = 0, least
-		}
-	}
-	if !b.room(s, int(r.Count)*(ownerSize+recordFixed)+size) {
-		b.least(int(r.Count)*DataOffset + least)
+	if !b.room(s, int(r.Count)*(ownerSize+recordFixed)+len(r.Data)) {
+		b.least(int(r.Count)*DataOffset + len(r.Data))
 		return false
 	}
-	start := b.n
 	for i := range int(r.Count) {
 		if name == nil {
 			binary.BigEndian.PutUint16(b.buf[b.n:], 0xc000|r.Owner)
@@ -207,15 +205,39 @@ func (b *Builder) putData(s Section, r *RRset) bool {
 		}
 		b.n += len(rest)
 	}
-	if tight {
-		at := b.n
-		if b.name(r.Data, true) < 0 {
-			b.n = start
-			return b.room(s, len(b.buf))
-		}
-		binary.BigEndian.PutUint16(b.buf[at-2:], uint16(b.n-at))
-	}
 	b.counts[s] += r.Count
+	return true
+}
+
+// putAlias makes a CNAME and cuts its target short.
+func (b *Builder) putAlias(s Section, r *RRset) bool {
+	if !b.room(s, 0) {
+		return false
+	}
+	start := b.n
+	owner := []byte{0xc0 | byte(r.Owner>>8), byte(r.Owner)}
+	if r.Owner > MaxPointer {
+		owner = b.nameAt(int(r.Owner))
+	}
+	var fixed [recordFixed]byte
+	binary.BigEndian.PutUint16(fixed[:], r.Type)
+	binary.BigEndian.PutUint16(fixed[2:], ClassIN)
+	binary.BigEndian.PutUint32(fixed[4:], r.TTL)
+	ok := b.add(owner) && b.add(fixed[:])
+	at := b.n
+	if ok && b.tight {
+		ok = b.name(r.Data, true) >= 0
+	} else if ok {
+		_, ok = b.short(r.Data, []placed{{r.Name, int(r.NameAt)}})
+	}
+	if !ok {
+		b.n = start
+		b.room(s, len(b.buf))
+		b.least(DataOffset + 2)
+		return false
+	}
+	binary.BigEndian.PutUint16(b.buf[at-2:], uint16(b.n-at))
+	b.counts[s]++
 	return true
 }
 
@@ -241,14 +263,12 @@ func Embedded(typ uint16) (before, names int) {
 	return 0, 0
 }
 
-// embedded returns the length of the uncompressed name that data begins with, and whether it ends in the suffix.
-func embedded(data, suffix []byte) (length int, cut bool) {
-	for at := 0; at < len(data); at += int(data[at]) + 1 {
-		if data[at] == suffix[0] && bytes.HasPrefix(data[at:], suffix) {
-			return at + len(suffix), true
-		}
+// nameSize returns the length of the uncompressed name that data begins with. whole is false if data does not begin
+// with a name; it is then all of data.
+func nameSize(data []byte) (size int, whole bool) {
+	for at := 0; at < len(data) && data[at] < 64; at += int(data[at]) + 1 {
 		if data[at] == 0 {
-			return at + 1, false
+			return at + 1, true
 		}
 	}
 	return len(data), false

@@ -20,7 +20,7 @@ func (b *Builder) putSigned(s Section, r *RRset) bool {
 	if len(r.Signed.Labels) > 0 {
 		owner = b.n // where its first record will be
 	}
-	if owner > maxPointer {
+	if owner > MaxPointer {
 		name = b.ownerSize(r)
 	}
 	aside := 0
@@ -59,7 +59,7 @@ func (b *Builder) putSigned(s Section, r *RRset) bool {
 		} else {
 			data = cutRecord(&all)[DataOffset:]
 		}
-		if owner > maxPointer {
+		if owner > MaxPointer {
 			b.n += b.copyOwner(r)
 		} else {
 			binary.BigEndian.PutUint16(b.buf[b.n:], 0xc000|uint16(owner))
@@ -84,7 +84,7 @@ func (b *Builder) putBelow(s Section, r *RRset) bool {
 
 // ownerSize returns how many octets the owner takes where no pointer reaches all of it.
 func (b *Builder) ownerSize(r *RRset) int {
-	if r.Owner > maxPointer {
+	if r.Owner > MaxPointer {
 		return len(r.Signed.Labels) + len(b.nameAt(int(r.Owner)))
 	}
 	return len(r.Signed.Labels) + 2
@@ -93,7 +93,7 @@ func (b *Builder) ownerSize(r *RRset) int {
 // copyOwner writes the owner there, and returns its size. There must be room.
 func (b *Builder) copyOwner(r *RRset) int {
 	n := copy(b.buf[b.n:], r.Signed.Labels)
-	if r.Owner > maxPointer {
+	if r.Owner > MaxPointer {
 		return n + copy(b.buf[b.n+n:], b.nameAt(int(r.Owner)))
 	}
 	binary.BigEndian.PutUint16(b.buf[b.n+n:], 0xc000|r.Owner)

@@ -51,7 +51,7 @@ func (x *Suffixes) find(message []byte, rest uint16, label []byte) (at uint16, f
 
 // put fills a free slot, and reports whether there was room for it and a pointer reaches it.
 func (x *Suffixes) put(free *suffix, at int, rest uint16) bool {
-	if at > maxPointer || x.used > int(x.mask)*3/4 {
+	if at > MaxPointer || x.used > int(x.mask)*3/4 {
 		return false
 	}
 	free.at, free.rest = uint16(at), rest

@@ -101,7 +101,6 @@ func (a *Answer) Only(name []byte, typ rr.Type) Proof {
 		}
 		p.Data = dnssec.AppendTypes(next, []rr.Type{typ, rr.TypeRRSIG, rr.TypeNSEC})
 	}
-	p.Below = len(p.Owner) - len(z.origin)
 	return p
 }
 

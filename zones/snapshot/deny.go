@@ -8,7 +8,6 @@ import (
 // Proof is a record that proves that something does not exist: an NSEC or an NSEC3.
 type Proof struct {
 	Owner []byte // in wire form and lower case
-	Below int    // number of octets of Owner before the zone's apex
 	Type  rr.Type
 	TTL   uint32 // seconds, as served
 	Whole uint32 // seconds; the original TTL, as signed
@@ -92,7 +91,7 @@ func (d *Denial) add(z *zone, s *Snapshot, name []byte, omit []rr.Type) {
 		return
 	}
 	p := Proof{
-		Owner: l.owner, Below: len(l.owner) - len(z.origin), Type: g.proof(), TTL: g.ttl, Whole: g.ttl, Data: l.data,
+		Owner: l.owner, Type: g.proof(), TTL: g.ttl, Whole: g.ttl, Data: l.data,
 	}
 	d.Proofs = append(d.Proofs, p)
 }

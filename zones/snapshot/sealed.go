@@ -185,8 +185,7 @@ func (g *sealed) prove(d *Denial, z *zone, name []byte) {
 	}
 	ttl := binary.BigEndian.Uint32(record[6:])
 	d.Proofs = append(d.Proofs, Proof{
-		Owner: l.owner, Below: len(l.owner) - len(z.origin), Type: rr.Type(binary.BigEndian.Uint16(record[2:])),
-		TTL: ttl, Whole: ttl, Data: dataOf(record),
+		Owner: l.owner, Type: rr.Type(binary.BigEndian.Uint16(record[2:])), TTL: ttl, Whole: ttl, Data: dataOf(record),
 	})
 }
 

@@ -163,7 +163,7 @@ func shown(s *Snapshot, name []byte, typ rr.Type) string {
 		text += fmt.Sprintf(" %x %x", a.Authority.Wire, ds.Wire)
 	}
 	for _, p := range d.Proofs {
-		text += fmt.Sprintf("\n  %s %d %d %s %x", rr.Name(p.Owner), p.Below, p.TTL, p.Type, p.Data)
+		text += fmt.Sprintf("\n  %s %d %s %x", rr.Name(p.Owner), p.TTL, p.Type, p.Data)
 	}
 	return text
 }
