@@ -12,25 +12,33 @@ import (
 // BenchmarkFreeze is what the loop waits for when the copy on disk, or an answer of the past, is begun.
 func BenchmarkFreeze(b *testing.B) {
 	const n = 10_000
-	batch := zones.Batch{Full: true, Revision: 1}
-	put := func(key zones.Key, text string) {
-		r, err := document.Decode(key, []byte(text))
-		if err != nil {
-			b.Fatal(err)
-		}
-		batch.Changes = append(batch.Changes, zones.Change{Key: key, Resource: r, Revision: 1})
-	}
-	put(zones.KeyOf(zones.KindRegion, "eu"), `{}`)
-	put(zones.KeyOf(zones.KindPool, "www-eu"), `{"region": "eu"}`)
-	put(zones.KeyOf(zones.KindZone, "example.test"), `{"nameservers": ["ns1.example.test"]}`)
-	for i := range n {
-		put(zones.KeyOf(zones.KindPolicy, fmt.Sprintf("n%d.example.test", i)), `{"rules": [{"failover": ["www-eu"]}]}`)
-	}
-	c := New(time.Now)
-	c.Apply(batch)
-	for b.Loop() {
-		if f := c.Freeze(); f.Len() < n {
-			b.Fatalf("%d are frozen", f.Len())
-		}
+	for _, inherits := range []bool{false, true} {
+		b.Run(fmt.Sprintf("inherits=%v", inherits), func(b *testing.B) {
+			batch := zones.Batch{Full: true, Revision: 1}
+			put := func(key zones.Key, text string) {
+				r, err := document.Decode(key, []byte(text))
+				if err != nil {
+					b.Fatal(err)
+				}
+				batch.Changes = append(batch.Changes, zones.Change{Key: key, Resource: r, Revision: 1})
+			}
+			if inherits {
+				put(zones.KeyOf(zones.KindDefaults, "Policy"), `{"ttl": "20s"}`)
+			}
+			put(zones.KeyOf(zones.KindRegion, "eu"), `{}`)
+			put(zones.KeyOf(zones.KindPool, "www-eu"), `{"region": "eu"}`)
+			put(zones.KeyOf(zones.KindZone, "example.test"), `{"nameservers": ["ns1.example.test"]}`)
+			for i := range n {
+				put(zones.KeyOf(zones.KindPolicy, fmt.Sprintf("n%d.example.test", i)),
+					`{"rules": [{"failover": ["www-eu"]}]}`)
+			}
+			c := New(time.Now)
+			c.Apply(batch)
+			for b.Loop() {
+				if f := c.Freeze(); f.Len() < n {
+					b.Fatalf("%d are frozen", f.Len())
+				}
+			}
+		})
 	}
 }

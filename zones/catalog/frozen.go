@@ -33,10 +33,11 @@ type frozenOwner struct {
 // Freeze returns what is effective now. It walks a map, which takes some tens of milliseconds for a million records.
 func (c *Catalog) Freeze() *Frozen {
 	f := &Frozen{Serials: c.Serials()}
+	pins := make(map[zones.Resource]pin, len(c.pins))
 	for _, kind := range zones.Kinds {
 		if kind != zones.KindRecord {
 			c.Each(kind, func(r zones.Resource) bool {
-				f.rest = append(f.rest, c.pinned(r))
+				f.rest = append(f.rest, c.pinned(r, pins))
 				return true
 			})
 			continue
@@ -53,6 +54,7 @@ func (c *Catalog) Freeze() *Frozen {
 		}
 	}
 	f.count += len(f.rest)
+	c.pins = pins
 	return f
 }
 

@@ -78,6 +78,9 @@ func TestDefaultsAreWritingOut(t *testing.T) {
 			}
 			newest[r.Key()] = ch
 			c.Apply(zones.Batch{Revision: revision, Changes: []zones.Change{ch}, Meant: true})
+			if rapid.Bool().Draw(t, "copied") {
+				c.Freeze() // what it has found out of resources must not outlive a Defaults
+			}
 		}
 		stale := false // what a Defaults before gave stays in service where that of now cannot be used
 		for key, v := range c.waiting {
