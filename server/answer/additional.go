@@ -58,6 +58,7 @@ func (t *targets) next(b *wire.Builder) (name []byte, at int) {
 // additional writes the addresses of what the answer leads to, in the room that is left. at is where the answer begins
 // in the message. Nothing is truncated for their sake. Names in other zones are left to the servers of those.
 func (w *Worker) additional(state *State, client netip.Addr, at int) {
+	w.expansions(state)
 	set := &w.found.Answer
 	typ := binary.BigEndian.Uint16(set.Wire[2:])
 	after, _ := leads(typ)
@@ -109,6 +110,7 @@ func (w *Worker) refer(state *State, client netip.Addr) {
 		return
 	}
 	w.delegation(state, ns.Owner)
+	w.expansions(state)
 	cut := w.name[ns.Owner:]
 	others := false
 	for all := (targets{ns.Wire, at, 0}); ; {

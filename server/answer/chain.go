@@ -24,9 +24,7 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	} else {
 		rcode = w.chase(state, client)
 	}
-	if w.signing.wilds > 0 {
-		w.expansions(state)
-	}
+	w.expansions(state)
 	if w.signing.broken {
 		w.build.Fail()
 		w.build.SetError(wire.ErrorOther, "the answer could not be signed")

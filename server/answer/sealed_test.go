@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,18 @@ const sealedDocuments = `{kind: Zone, name: signed.test, nameservers: [ns.signed
 {kind: Record, name: "signed.test/*.cn/CNAME", data: [x.wild]}
 ---
 {kind: Record, name: "signed.test/*.nx/CNAME", data: [nothing.at.all]}
+---
+{kind: Record, name: "signed.test/*.mx/CNAME", data: [mail]}
+---
+{kind: Record, name: "signed.test/*.apex/CNAME", data: ["@"]}
+---
+{kind: Record, name: "signed.test/*.below/CNAME", data: [q.cut]}
+---
+{kind: Record, name: "signed.test/*.secured/CNAME", data: [q.secure]}
+---
+{kind: Record, name: "signed.test/*.twice/CNAME", data: [x.mx]}
+---
+{kind: Record, name: "signed.test/*.through/CNAME", data: [mx.d]}
 `
 
 // newSealed returns a server that signs a zone, and one that has the zone from there. With more there is a second,
@@ -231,4 +244,63 @@ func TestProofsOnce(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestExpansionsAreDenied: whatever a chain ends in, and whatever stands beside that, it is proven of each name for
+// which a wildcard has answered that the name itself does not exist.
+func TestExpansionsAreDenied(t *testing.T) {
+	for _, settings := range []string{"", ", nsec3: true"} {
+		primary, sealed := newSealed(t, settings, false)
+		for _, f := range []*fixture{primary, sealed} {
+			r, err := New(Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Publish(f.state())
+			w := r.newWorker(tcp)
+			expanded := 0
+			for _, wild := range strings.Fields("wild cn nx mx apex below secured twice through") {
+				for typ := range uint16(64) {
+					name := "q.y." + wild + ".signed.test."
+					response := w.answer(signedRequest(t, name, typ, true), netip.MustParseAddr("192.0.2.99"),
+						make([]byte, 0, wire.MaxMessage))
+					m := new(dns.Msg)
+					if err := m.Unpack(response); err != nil {
+						t.Fatal(err)
+					}
+					for _, x := range m.Answer {
+						s, is := x.(*dns.RRSIG)
+						if !is || int(s.Labels) >= dns.CountLabel(s.Hdr.Name) {
+							continue
+						}
+						expanded++
+						closer, _ := dns.PrevLabel(s.Hdr.Name, int(s.Labels)+1)
+						if !slices.ContainsFunc(m.Ns, func(x dns.RR) bool { return covers(x, s.Hdr.Name[closer:]) }) {
+							t.Errorf("%s: that %s does not exist is not proven:\n%v", name, s.Hdr.Name[closer:], m)
+						}
+					}
+				}
+			}
+			if expanded < 8*64 {
+				t.Errorf("wildcards answered %d times", expanded)
+			}
+		}
+	}
+}
+
+// covers reports whether a record of denial says that a name does not exist.
+func covers(x dns.RR, name string) bool {
+	switch x := x.(type) {
+	case *dns.NSEC3:
+		return x.Cover(name)
+	case *dns.NSEC:
+		order := func(name string) []string {
+			labels := dns.SplitDomainName(name)
+			slices.Reverse(labels)
+			return labels
+		}
+		owner, next, name := order(x.Hdr.Name), order(x.NextDomain), order(name)
+		return slices.Compare(owner, name) < 0 && (slices.Compare(name, next) < 0 || len(next) == 2)
+	}
+	return false
 }

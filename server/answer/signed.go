@@ -307,14 +307,20 @@ func (w *Worker) expanded() {
 	w.signing.wilds++
 }
 
-// expansions proves what wildcards have answered.
+// expansions proves what wildcards have answered so far. Proofs are for the authority section, so this must be before
+// the first additional record, after which no other section takes any.
 func (w *Worker) expansions(state *State) {
+	if w.signing.wilds == 0 {
+		return
+	}
+	last := w.found.Wild()
 	for i := range w.signing.wilds {
 		x := &w.signing.wild[i]
 		w.found.Again(x.wild)
 		state.Snapshot.Expanded(&w.found, x.name, &w.signing.denial)
 		w.proofs(x.name, x.owner)
 	}
+	w.found.Again(last)
 	w.signing.wilds = 0
 }
 
