@@ -216,9 +216,25 @@ update: [{key: acme, names: ["_acme-challenge.**"], types: [TXT]}]
 		return len(records) == 1
 	})
 	for _, v := range []*service{server, probe} {
+		status, out, errs := command(t, "status", "--admin", v.admin)
+		if status != 0 || strings.Contains(out, "denied") {
+			t.Errorf("a status that a role of the page cannot complete: %d\n%s%s", status, out, errs)
+		}
 		if strings.Contains(v.logged(), "permission denied") {
 			t.Errorf("something was denied:\n%s", v.logged())
 		}
+	}
+	for _, user := range []string{"oncall", "deploy", "root"} {
+		if _, out, errs := command(t, append(s.flags(user), "status")...); strings.Contains(out+errs, "denied") {
+			t.Errorf("the status of %s is not complete:\n%s%s", user, out, errs)
+		}
+	}
+	if err := s.as("root", "role", "revoke-permission", "leeward-oncall", "/leeward.servers/", "--prefix"); err != nil {
+		t.Fatal(err)
+	}
+	const due = "the user needs a role that reads the prefix /leeward.servers/"
+	if _, out, _ := command(t, append(s.flags("oncall"), "status")...); !strings.Contains(out, due) {
+		t.Errorf("a status without that right does not say %q:\n%s", due, out)
 	}
 }
 

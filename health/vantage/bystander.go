@@ -154,6 +154,9 @@ func Bystanders(ctx context.Context, c *etcd.Cluster) (all []json.RawMessage, si
 	if err != nil && ctx.Err() == nil {
 		all, silent, err = bystanders(ctx, c, etcd.Alone())
 	}
+	if errors.Is(err, etcd.ErrDenied) {
+		err = fmt.Errorf("%w: the user needs a role that reads the prefix %s", err, c.Key(etcd.Servers))
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading what servers that do not probe say of themselves: %w", err)
 	}

@@ -16,6 +16,9 @@ type replacing struct {
 	lacks bool
 }
 
+// Filled reports whether a first list of everything was taken in, be it an empty one: what comes after it is a change.
+func (c *Catalog) Filled() bool { return c.filled }
+
 // KeepReplaced makes the next batches keep what they replace, up to most resources, until TakeReplaced.
 func (c *Catalog) KeepReplaced(most int) {
 	c.replaced = replacing{was: make(map[zones.Key]Replaced), most: most}

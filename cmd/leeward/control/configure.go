@@ -37,7 +37,7 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 		for k := range b.Changes {
 			head.newest = max(head.newest, b.Changes[k].Revision)
 		}
-		if l.tells() && l.catalog.Count() > 0 {
+		if l.tells() && l.catalog.Filled() {
 			l.catalog.KeepReplaced(mostReplaced)
 		}
 		d := l.catalog.Consume(b)

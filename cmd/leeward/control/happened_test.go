@@ -77,6 +77,34 @@ func (r *remembered) page(of string) string {
 	return strings.Join(lines, "\n")
 }
 
+// Whatever is added to nothing is a change like others: after a first list that was empty, and after all was deleted.
+func TestHappenedToNothing(t *testing.T) {
+	const region = "kind: Region\nname: eu-west"
+	for name, batches := range map[string][]zones.Batch{
+		"an empty list": {{Revision: 1, Full: true}},
+		"an empty copy": {{Revision: 1, Full: true, Copy: true}, {Revision: 1, Full: true}},
+		"all deleted": {
+			{Revision: 1, Full: true, Changes: changes(t, region, 1)},
+			{Revision: 2, Changes: []zones.Change{{Key: "regions/eu-west", Revision: 2}}},
+		},
+	} {
+		for _, full := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				r := remember(t, history.Options{})
+				for _, b := range batches {
+					r.Batch(b)
+					synctest.Wait()
+				}
+				r.Batch(zones.Batch{Revision: 3, Full: full, Changes: changes(t, region, 3)})
+				synctest.Wait()
+				if got := r.page("region/eu-west"); !strings.Contains(got, "added regions/eu-west") {
+					t.Errorf("%s, then a batch that is full (%v): the history has\n%s", name, full, r.page(""))
+				}
+			})
+		}
+	}
+}
+
 // What happens is told in these words, and found by what it is about.
 func TestHappened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
