@@ -55,7 +55,7 @@ func (x *doubts) strings(r *Record) {
 
 // MissingDot is the warning about a name that is relative and most likely should not be.
 const MissingDot = "%s ends in the zone's own name and has no final dot, " +
-	"so the origin is put after it once more; write %[1]s."
+	"so the origin is appended once more; write %[1]s."
 
 // dots warns of names that contain the zone's name twice. Owners are always relative.
 func (x *doubts) dots(r *Record) {
@@ -86,13 +86,13 @@ func (x *doubts) places(p *Policy) {
 		for k, code := range rule.When.Countries {
 			if !codeIn(countries, code) {
 				x.warn(Item(at+"countries", k), "no country has the code %s: ISO 3166-1 leaves it to its users, "+
-					"so nobody is there unless a location database of your own says so", code)
+					"so it matches nobody unless a location database of your own has it", code)
 			}
 		}
 		for k, code := range rule.When.Subdivisions {
 			if country, part, ok := strings.Cut(code, "-"); ok && !knownSubdivision(country, part) {
 				x.warn(Item(at+"subdivisions", k), "ISO 3166-2 has no %s, "+
-					"so nobody is there unless the location database says so; has it another code?", code)
+					"so it matches nobody unless the location database has it; check the code", code)
 			}
 		}
 	}

@@ -31,7 +31,7 @@ func (f *faults) endpoint(e *Endpoint) {
 		case !a.IsValid():
 			f.add(at, "not an address")
 		case a.Is4In6():
-			f.add(at, "%s is an IPv4 address in IPv6 clothes; write %s", a, a.Unmap())
+			f.add(at, "%s is an IPv4 address written as IPv6; write %s", a, a.Unmap())
 		case a.Zone() != "":
 			f.add(at, "%s has a zone, which no client could use; write %s", a, a.WithZone(""))
 		case a.IsUnspecified():
@@ -64,7 +64,7 @@ func (f *faults) hostname(e *Endpoint) {
 		f.add("addresses", "an endpoint has at least one address or a hostname; give one, or delete the endpoint")
 	}
 	if e.Flatten && e.Hostname == "" {
-		f.add("flatten", "it says how a hostname is answered, and there is none; take it out")
+		f.add("flatten", "it is about a hostname, and there is none; take it out")
 	}
 }
 
@@ -85,7 +85,7 @@ func checkHostname(s string) error {
 			if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' {
 				continue
 			}
-			return fmt.Errorf("%q is no hostname: it is made of a-z, 0-9, - and _", s)
+			return fmt.Errorf("%q is not a hostname: a hostname is made of a-z, 0-9, - and _", s)
 		}
 	}
 	return nil

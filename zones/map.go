@@ -62,7 +62,7 @@ func ParsePrefix(s string) (netip.Prefix, error) {
 	}
 	switch {
 	case p.Addr().Is4In6():
-		return netip.Prefix{}, fmt.Errorf("%q is an IPv4 prefix in IPv6 clothes; write it as IPv4", s)
+		return netip.Prefix{}, fmt.Errorf("%q is an IPv4 prefix written as IPv6; write it as IPv4", s)
 	case p != p.Masked():
 		return netip.Prefix{}, fmt.Errorf("%q has bits set beyond its length; write %s", s, p.Masked())
 	case p.String() != s:

@@ -24,7 +24,7 @@ func ParseMember(text string) (m Membership, err error) {
 		m.Group = words[2]
 	case len(words) != 1:
 		return m, fmt.Errorf("%q: write * for every zone, or the origin of one, "+
-			"with group NAME behind it where one is wanted", text)
+			"with group NAME after it if it has one", text)
 	}
 	if len(m.Group) > mostGroup {
 		return m, fmt.Errorf("%q: the name of a group has at most %d octets", text, mostGroup)

@@ -12,7 +12,7 @@ func (f *faults) override(o *Override) {
 	switch o.State {
 	case Drain, Up, Down:
 	case "":
-		f.add("state", "it says nothing; write drain, up or down")
+		f.add("state", "it is empty; write drain, up or down")
 	default:
 		f.add("state", "%q is not a word of an override; write drain, up or down", o.State)
 	}

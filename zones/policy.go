@@ -35,7 +35,7 @@ func (f *faults) policy(p *Policy) {
 	switch p.WhenAllDown {
 	case "", AnswerPools, AnswerNoData, AnswerServFail:
 	default:
-		f.add("whenAllDown", "%q cannot be said there; write answer, nodata or servfail", p.WhenAllDown)
+		f.add("whenAllDown", "%q is not an answer here; write answer, nodata or servfail", p.WhenAllDown)
 	}
 	if p.Answers < 0 || p.Answers > MaxAnswers {
 		f.add("answers", "%d is outside 1 to %d", p.Answers, MaxAnswers)
@@ -108,7 +108,7 @@ func (f *faults) rule(p *Policy, i int) {
 	switch rule.Answer {
 	case "", AnswerNoData, AnswerRefused, AnswerNXDomain:
 	default:
-		f.add(at+".answer", "%q cannot be said there; write nodata, refused or nxdomain", rule.Answer)
+		f.add(at+".answer", "%q is not an answer here; write nodata, refused or nxdomain", rule.Answer)
 	}
 	switch {
 	case rule.Answer != "" && pools:

@@ -99,7 +99,7 @@ func (ps *Problems) Add(p Problem) {
 	case n < mostFaults:
 		*ps = append(*ps, p)
 	case n == mostFaults:
-		*ps = append(*ps, Problem{Message: "there is more wrong with it that is not listed", Code: CodeSyntax})
+		*ps = append(*ps, Problem{Message: "more is wrong with it than is listed", Code: CodeSyntax})
 	}
 }
 

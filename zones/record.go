@@ -56,7 +56,7 @@ func (f *faults) record(r *Record) {
 		f.add("data", "there is no data; give at least one value or delete the record")
 		return
 	case len(r.Data) > 1 && (t == rr.TypeCNAME || t == rr.TypeDNAME):
-		f.add("data[1]", "a name has one %s only (RFC 2181 10.1); to balance over several, make a Policy", t)
+		f.add("data[1]", "a name can have only one %s (RFC 2181 10.1); to balance over several, make a Policy", t)
 		return
 	}
 	size := 0

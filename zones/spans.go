@@ -23,13 +23,13 @@ type span struct {
 
 // Why a time is too long.
 const (
-	keptLong     = "caches keep what they have for that long (RFC 2181 8), and no change takes it back"
-	steeredLong  = "clients keep an address that has died for that long"
+	keptLong     = "caches keep what they have for that long (RFC 2181 8), and you cannot take it back"
+	steeredLong  = "clients keep a dead address for that long"
 	negativeLong = "caches deny a new name for that long (RFC 2308 5 has a day at most)"
 	refreshLong  = "secondaries that miss a NOTIFY are behind for that long (RFC 1912 2.2 has 12 hours at most)"
 	expireLong   = "secondaries go on answering for that long after the zone has left here (RFC 1912 2.2 has 4 weeks " +
 		"at most)"
-	validityLong = "public authorities sign for 200 days at most, so that each certificate of theirs would fail"
+	validityLong = "public authorities sign for 200 days at most, so each of their certificates would fail"
 )
 
 // spansOf returns the times that a resource's document gives. It leaves out those for which a shorter limit is an

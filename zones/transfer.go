@@ -132,7 +132,7 @@ func splitKeys(text string) (rest string, keys []string, err error) {
 	}
 	for pair := range slices.Chunk(words[at:], 2) {
 		if pair[0] != "key" || len(pair) < 2 {
-			return "", nil, fmt.Errorf("%q: after \"key\" stands the name of one key", text)
+			return "", nil, fmt.Errorf("%q: \"key\" is followed by the name of one key", text)
 		}
 		name, err := ParseName(strings.ToLower(rr.TrimDot(pair[1])))
 		switch {
@@ -158,7 +158,7 @@ func ParseAllow(text string) (p Peer, err error) {
 	case err != nil:
 		return p, err
 	case len(keys) > 1:
-		return p, fmt.Errorf("%q: here each key has a text of its own", text)
+		return p, fmt.Errorf("%q: give each key a text of its own", text)
 	case rest == "" && p.Key == "":
 		return p, fmt.Errorf("%q is neither an address, a prefix nor a key; write 192.0.2.0/24, or key xfer", text)
 	case rest == "":
@@ -198,7 +198,7 @@ func ParseServer(text string) (p Peer, err error) {
 		p.Address = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	} else {
 		return p, fmt.Errorf("%q is not the address of a server; write 192.0.2.53, 192.0.2.53:5353 or "+
-			"[2001:db8::53]:5353, with key NAME behind it where one is wanted", text)
+			"[2001:db8::53]:5353, with key NAME after it if it has one", text)
 	}
 	if a := p.Address.Addr(); a.IsUnspecified() || a.IsMulticast() {
 		return p, fmt.Errorf("%q is nobody's address", text)
@@ -343,7 +343,7 @@ func (f *faults) transfer(z *Zone) {
 	check("notifySource", t.NotifySource, source)
 	check("transferSource", t.TransferSource, source)
 	if len(t.NotifySource) > 0 && len(t.Notify) == 0 {
-		f.add("transfer.notifySource", "there is no transfer.notify that it could be for; give one, or take it out")
+		f.add("transfer.notifySource", "it does nothing without transfer.notify; give that, or take it out")
 	}
 	if len(t.Retransfer) > mostRetransfer {
 		f.add("transfer.retransfer", "more than %d octets; a time or a number is enough", mostRetransfer)

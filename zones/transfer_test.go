@@ -50,13 +50,13 @@ func TestParseServer(t *testing.T) {
 // TestParseServerKeys: what is wrong with several keys is said.
 func TestParseServerKeys(t *testing.T) {
 	for text, want := range map[string]string{
-		"192.0.2.53 key":                           "after \"key\" stands the name of one key",
-		"192.0.2.53 key a key":                     "after \"key\" stands the name of one key",
+		"192.0.2.53 key":                           "\"key\" is followed by the name of one key",
+		"192.0.2.53 key a key":                     "\"key\" is followed by the name of one key",
 		"192.0.2.53 key a key a":                   "key a is there twice",
-		"192.0.2.53 key a b":                       "after \"key\" stands the name of one key",
+		"192.0.2.53 key a b":                       "\"key\" is followed by the name of one key",
 		"192.0.2.53 key a key b key c key d key e": "at most 4 keys",
 		"192.0.2.53 key a..b key c":                "a..b",
-		"192.0.2.53 key a key b 192.0.2.54 key c":  "after \"key\" stands the name of one key",
+		"192.0.2.53 key a key b 192.0.2.54 key c":  "\"key\" is followed by the name of one key",
 		"key a key b":                              "is not the address of a server",
 	} {
 		if p, err := ParseServer(text); err == nil || !strings.Contains(err.Error(), want) {

@@ -61,7 +61,7 @@ func (f *faults) signing(z *Zone) {
 	if z.Signed() {
 		f.foreign(z.DNSSEC.Foreign)
 		if a := z.DNSSEC.Algorithm; a != 0 && a != 13 && a != 15 {
-			f.add("dnssec.algorithm", "%d is none that zones are signed by here; write 13 (ECDSA) or 15 (Ed25519)", a)
+			f.add("dnssec.algorithm", "zones cannot be signed with %d here; write 13 (ECDSA) or 15 (Ed25519)", a)
 		}
 		f.rolling(z.DNSSEC)
 		f.keeping(z)
@@ -84,11 +84,11 @@ func (f *faults) keeping(z *Zone) {
 		set   bool
 		why   string
 	}{
-		{"nsec3", d.NSEC3, "denial is by what the primary has it by"},
-		{"algorithm", d.Algorithm != 0, "the zone is signed by those that the primary signs by"},
+		{"nsec3", d.NSEC3, "the primary chooses NSEC or NSEC3"},
+		{"algorithm", d.Algorithm != 0, "the zone is signed with the primary's algorithms"},
 		{"foreign", len(d.Foreign) > 0, "the primary publishes all keys"},
 		{"withdraw", d.Withdraw, "CDS and CDNSKEY are the primary's"},
-		{"roll", d.Roll != nil, "no key rolls by itself that the primary has to publish"},
+		{"roll", d.Roll != nil, "a key that the primary has to publish cannot roll by itself"},
 		{"parent", len(d.Parent) > 0, "the primary looks after the parent"},
 	} {
 		if one.set {
@@ -104,14 +104,14 @@ func (z *Zone) Keeps() bool { return z.Signed() && z.DNSSEC.Keep && z.Secondary(
 func (f *faults) rolling(d *DNSSEC) {
 	if d.Roll != nil {
 		if *d.Roll == (Rolling{}) {
-			f.add("dnssec.roll", "it says of no key that it rolls; give zsk or ksk, or take it out")
+			f.add("dnssec.roll", "it names no key that rolls; give zsk or ksk, or take it out")
 		}
 		for _, one := range []struct {
 			field string
 			age   Duration
 		}{{"zsk", d.Roll.ZSK}, {"ksk", d.Roll.KSK}} {
 			if one.age != 0 && one.age.Std() < 24*time.Hour {
-				f.add("dnssec.roll."+one.field, "%v is less than a day, which no roll keeps up with; write 24h or more",
+				f.add("dnssec.roll."+one.field, "%v is less than a day, and a roll takes longer; write 24h or more",
 					one.age)
 			}
 		}

@@ -20,7 +20,7 @@ type metrics struct {
 func (m *metrics) register(r prometheus.Registerer) {
 	f := promauto.With(r)
 	m.probes = f.NewCounterVec(prometheus.CounterOpts{
-		Name: "leeward_probe_total", Help: "Probes by check and result: up, down, or unknown where this machine " +
+		Name: "leeward_probe_total", Help: "Probes by check and result: up, down, or unknown if this machine " +
 			"could not probe.",
 	}, []string{"check", "result"})
 	m.duration = f.NewHistogramVec(prometheus.HistogramOpts{

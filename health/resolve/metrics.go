@@ -20,8 +20,8 @@ func (m *metrics) register(r prometheus.Registerer) {
 		Name: "leeward_resolve_names", Help: "Hostnames of endpoints that are looked up.",
 	})
 	m.failing = f.NewGauge(prometheus.GaugeOpts{
-		Name: "leeward_resolve_failing", Help: "Hostnames of endpoints that could not be looked up when that was " +
-			"tried last; their last addresses stay.",
+		Name: "leeward_resolve_failing", Help: "Hostnames of endpoints whose last look-up failed; " +
+			"their last addresses stay.",
 	})
 	m.queries = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "leeward_resolve_queries_total", Help: "Look-ups of one family of a hostname by result: answered, " +

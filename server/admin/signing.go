@@ -111,12 +111,12 @@ func (z *SignedZone) Words(now time.Time) string {
 	case z.State == SignedExpired && z.Expires != nil:
 		text = "expired " + Age(now.Sub(*z.Expires).Seconds()) + " ago."
 	case z.State == SignedLate:
-		text = "are those of a day before, and hold for " + Age(z.Expires.Sub(now).Seconds()) + "."
+		text = "are those of an earlier day, and expire in " + Age(z.Expires.Sub(now).Seconds()) + "."
 	case z.Expires != nil:
 		text = "expire in " + Age(z.Expires.Sub(now).Seconds()) + "."
 	}
 	if z.Missing > 0 {
-		text += " " + counted(z.Missing, "signature") + " of the day to come have not been made."
+		text += " " + counted(z.Missing, "signature") + " of the next day have not been made."
 	}
 	if z.Error != "" {
 		text += " The next cannot be made: " + z.Error + "."
@@ -214,9 +214,9 @@ func (w *Written) Trouble() string {
 	case w.Error != "":
 		return "it cannot write signatures: " + w.Error
 	case len(w.Behind) > 0:
-		return "signatures of today are not written of " + some(w.Behind)
+		return "today's signatures are not written for " + some(w.Behind)
 	case len(w.Short) > 0:
-		return "signatures of the day to come are not written of " + some(w.Short)
+		return "the next day's signatures are not written for " + some(w.Short)
 	}
 	return ""
 }
@@ -238,7 +238,7 @@ func (h *headline) expiry() {
 		}
 	}
 	if len(expired) > 0 {
-		h.add("Signatures have expired: %s. Who validates gets no answer.", some(expired))
+		h.add("Signatures have expired: %s. Validating resolvers get no answer.", some(expired))
 	}
 	if len(near) > 0 {
 		h.add("Signatures expire in %s: %s.", Age(first.Seconds()), some(near))

@@ -36,13 +36,13 @@ var (
 	steeredDesc = prometheus.NewDesc("leeward_dns_steered_total",
 		"Queries that a policy has answered.", nil, nil)
 	failOpenDesc = prometheus.NewDesc("leeward_dns_fail_open_total",
-		"Queries that a policy has answered as if all endpoints were healthy, none being so.", nil, nil)
+		"Queries that a policy has answered as if all endpoints were healthy, because none was.", nil, nil)
 	poolDesc = prometheus.NewDesc("leeward_dns_pool_answers_total",
 		"Queries answered with addresses of a pool.", []string{"pool"}, nil)
 	subnetDesc = prometheus.NewDesc("leeward_dns_client_subnet_queries_total",
 		"Queries with an EDNS Client Subnet option.", nil, nil)
 	notReadyDesc = prometheus.NewDesc("leeward_dns_not_ready_total",
-		"Queries told SERVFAIL as there was no snapshot yet.", nil, nil)
+		"Queries answered SERVFAIL because there was no snapshot yet.", nil, nil)
 )
 
 var droppedNames = map[int]string{

@@ -89,7 +89,7 @@ func trusts(s *admin.Status) (all []trust) {
 	if n := s.StaleVerdicts + s.Unwatched; n > 0 {
 		add(false, "Verdicts", fmt.Sprintf("%d addresses stand on old votes, %d nobody watches", s.StaleVerdicts,
 			s.Unwatched),
-			"Addresses of which no vantage has told for longer than finding out takes. The last verdict stands.")
+			"Addresses that no vantage has reported for longer than detection takes. The last verdict stands.")
 	}
 	text = "nothing"
 	if n := len(s.Held); n > 0 {

@@ -37,7 +37,7 @@ leeward_dns_truncated_total 1
 # HELP leeward_dns_steered_total Queries that a policy has answered.
 # TYPE leeward_dns_steered_total counter
 leeward_dns_steered_total 3
-# HELP leeward_dns_fail_open_total Queries that a policy has answered as if all endpoints were healthy, none being so.
+# HELP leeward_dns_fail_open_total Queries that a policy has answered as if all endpoints were healthy, because none was.
 # TYPE leeward_dns_fail_open_total counter
 leeward_dns_fail_open_total 1
 # HELP leeward_dns_pool_answers_total Queries answered with addresses of a pool.

@@ -89,9 +89,9 @@ var (
 	serialDesc = prometheus.NewDesc("leeward_transfer_zone_serial",
 		"The primary's serial of a zone that lives there.", []string{"zone"}, nil)
 	checkedDesc = prometheus.NewDesc("leeward_transfer_zone_checked_timestamp_seconds",
-		"When a primary last said that what is here of the zone is the newest, Unix time.", []string{"zone"}, nil)
+		"When a primary last said that the version here is the newest, Unix time.", []string{"zone"}, nil)
 	expiresDesc = prometheus.NewDesc("leeward_transfer_zone_expires_timestamp_seconds",
-		"When the zone expires unless its primary is heard of, Unix time.", []string{"zone"}, nil)
+		"When the zone expires unless its primary answers, Unix time.", []string{"zone"}, nil)
 )
 
 func (c *followingCollector) Describe(to chan<- *prometheus.Desc) {

@@ -183,7 +183,7 @@ func TestBadMasterFiles(t *testing.T) {
 		{"TTLs", "@ 1h SOA a b 1 2 3 4 5\n NS ns\nw 5 A 192.0.2.1\nw 3 A 192.0.2.2\n", `bad.zone:4: Record example.test/w/A: warning: the records of a set have one TTL (RFC 2181 5.2); the shortest, 3s, is taken`},
 		{"TTLs of NS", "@ 1h SOA a b 1 2 3 4 5\n 7 NS ns\n 0 NS ns2\n", `bad.zone:3: Zone example.test: warning: the records of a set have one TTL (RFC 2181 5.2); the shortest, 0s, is taken`},
 		{"NS twice", "@ 1h SOA a b 1 2 3 4 5\n NS ns\n NS NS\n", `bad.zone:3: Zone example.test: warning: the same record is there twice`},
-		{"CNAMEs", "@ 1h SOA a b 1 2 3 4 5\n NS ns\nw CNAME a\nw CNAME b\n", `bad.zone:3: Record example.test/w/CNAME: data[1]: a name has one CNAME only (RFC 2181 10.1); to balance over several, make a Policy`},
+		{"CNAMEs", "@ 1h SOA a b 1 2 3 4 5\n NS ns\nw CNAME a\nw CNAME b\n", `bad.zone:3: Record example.test/w/CNAME: data[1]: a name can have only one CNAME (RFC 2181 10.1); to balance over several, make a Policy`},
 	} {
 		_, problems := ReadMaster("bad.zone", "example.test", strings.NewReader(tt.text), nil)
 		if got := problems.Error(); got != tt.want {
@@ -405,8 +405,8 @@ func TestMissingDotsAreDoubted(t *testing.T) {
 	const (
 		zone = "{kind: Zone, name: ex.test, nameservers: [ns.example.net]}\n---\n"
 		head = "$TTL 60\n@ SOA ns.example.net. h 1 2h 15m 2w 5m\n NS ns.example.net.\n"
-		mail = "warning: mail.ex.test ends in the zone's own name and has no final dot, so the origin is put after " +
-			"it once more; write mail.ex.test."
+		mail = "warning: mail.ex.test ends in the zone's own name and has no final dot, so the origin is appended " +
+			"once more; write mail.ex.test."
 		www = "warning: owner www.ex.test ends in the zone's own name, and owners are relative to it: it stands for " +
 			"www.ex.test.ex.test.; leave ex.test out"
 	)

@@ -76,10 +76,10 @@ func TestFailoverIsTimed(t *testing.T) {
 			time.Sleep(c.after)
 			synctest.Wait()
 			err := testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
-# HELP leeward_votes_stale Votes on addresses that are no longer fresh: what vantages said last that are not heard of any more.
+# HELP leeward_votes_stale Votes on addresses that are no longer fresh: the last ones of vantages that have fallen silent.
 # TYPE leeward_votes_stale gauge
 leeward_votes_stale %v
-# HELP leeward_verdicts_stale Addresses on which no vote is fresh: the last ones stand.
+# HELP leeward_verdicts_stale Addresses without a fresh vote: their last verdicts stand.
 # TYPE leeward_verdicts_stale gauge
 leeward_verdicts_stale %v
 `, c.stale, c.stands)), "leeward_votes_stale", "leeward_verdicts_stale")
@@ -119,7 +119,7 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 		const help = `
-# HELP leeward_problems What is wrong with newest versions of resources: most are not in service.
+# HELP leeward_problems Problems of the newest versions of resources; most of these versions are not in service.
 # TYPE leeward_problems gauge
 # HELP leeward_snapshot_age_seconds Time since the snapshot was last known to be the newest; 0 while the source is followed.
 # TYPE leeward_snapshot_age_seconds gauge

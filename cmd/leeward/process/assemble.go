@@ -201,7 +201,7 @@ func (r *run) assemble() error {
 		r.keeper = newKeeper(r.State, r.Log, time.Now)
 		r.keeper.trial()
 		if err := r.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "leeward_state_failing", Help: "1 where the last good snapshot could not be kept on disk.",
+			Name: "leeward_state_failing", Help: "1 if the last good snapshot could not be kept on disk.",
 		}, func() float64 {
 			if r.keeper.trouble() != nil || r.memory.trouble() != nil {
 				return 1

@@ -27,7 +27,7 @@ var (
 	typeQueries = prometheus.NewDesc("leeward_dns_type_queries_total",
 		"Queries by QTYPE.", []string{"type"}, nil)
 	endpointUp = prometheus.NewDesc("leeward_endpoint_up",
-		"1 where the verdict on an address of an endpoint is up, 0 where it is down; not there where nobody knows.",
+		"1 where the verdict on an address of an endpoint is up, 0 where it is down; absent if nobody knows.",
 		[]string{"pool", "endpoint", "address"}, nil)
 )
 

@@ -23,7 +23,7 @@ func registerLags(r prometheus.Registerer, lags []lag, now func() time.Time) err
 		if err := r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "leeward_watch_lag_seconds", ConstLabels: prometheus.Labels{"watch": l.watch},
 			Help: "Time since the watch on etcd (resources, or the reports of other vantages) last said something, " +
-				"be it that nothing has changed.",
+				"if only that nothing has changed.",
 		}, func() float64 { return l.seconds(now()) })); err != nil {
 			return err
 		}

@@ -40,12 +40,12 @@ func newOpened() *opened {
 	return &opened{
 		changed: make(chan struct{}, 1),
 		desc: prometheus.NewDesc("leeward_policy_failing_open",
-			"1 for each policy of which some clients are answered as if all its pools were healthy, as none is; not "+
-				"there otherwise.",
+			"1 for each policy that answers some clients as if all its pools were healthy, because none is; absent "+
+				"otherwise.",
 			[]string{"policy"}, nil),
 		denying: prometheus.NewDesc("leeward_policy_denying",
-			"1 for each policy of which some clients are told what its whenAllDown has (NODATA, SERVFAIL), as none of "+
-				"its pools is available; not there otherwise.",
+			"1 for each policy that answers some clients by its whenAllDown (NODATA, SERVFAIL), because none of its "+
+				"pools is available; absent otherwise.",
 			[]string{"policy", "says"}, nil),
 	}
 }

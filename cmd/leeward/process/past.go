@@ -32,7 +32,7 @@ func (r *run) openHistory() {
 	})
 	r.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "leeward_history_dropped_total",
-		Help: "Events that are not in the history, as they came faster than they could be kept.",
+		Help: "Events that are not in the history because they came faster than it could keep them.",
 	}, func() float64 { return float64(r.history.Dropped()) }))
 	text := fmt.Sprintf("%s started (leeward %s)", r.ID, r.Version)
 	if r.Region != "" {

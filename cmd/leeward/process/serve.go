@@ -106,7 +106,7 @@ func Serve(ctx context.Context, s Settings) error {
 	}
 	if s.Dropped != nil {
 		r.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "leeward_log_dropped_total", Help: "Lines of the log that were lost, as nobody read them.",
+			Name: "leeward_log_dropped_total", Help: "Lines of the log that were lost because nobody read them.",
 		}, func() float64 { return float64(s.Dropped()) }))
 	}
 	r.registry.MustRegister(collectors.NewGoCollector(),

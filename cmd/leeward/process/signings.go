@@ -142,27 +142,27 @@ type signedMetrics struct {
 
 var (
 	signedZones = prometheus.NewDesc("leeward_dnssec_zones",
-		"Zones with signatures, by state: prepared (the next day's are there too), current, late (those of a day "+
-			"before are in use), near (the first signatures expire soon), expired.",
+		"Zones with signatures, by state: prepared (the next day's are there too), current, late (those of an "+
+			"earlier day are in use), near (the first signatures expire soon), expired.",
 		[]string{"state"}, nil)
 	signedNearest = prometheus.NewDesc("leeward_dnssec_expiry_seconds",
 		"Time until the first signature of any zone expires, by who signs: leeward (this server), sign "+
-			"(leeward sign, elsewhere), primary. Below 0 it has.",
+			"(leeward sign, elsewhere), primary. Below 0: it has expired.",
 		[]string{"signer"}, nil)
 	signedExpires = prometheus.NewDesc("leeward_dnssec_zone_expiry_seconds",
-		"Time until the first signature of a zone expires, of the 1000 zones where that is soonest.",
+		"Time until the first signature of a zone expires, for the 1000 zones where that is soonest.",
 		[]string{"zone"}, nil)
 	signedKeys = prometheus.NewDesc("leeward_dnssec_keys",
 		"Keys of signed zones, by what they do, as leeward key list says it.", []string{"state"}, nil)
-	signedHeld = prometheus.NewDesc("leeward_dnssec_signatures", "Signatures that are held.", nil, nil)
+	signedHeld = prometheus.NewDesc("leeward_dnssec_signatures", "Signatures in memory.", nil, nil)
 	signedMade = prometheus.NewDesc("leeward_dnssec_signatures_made_total",
 		"Signatures made by this process, or received and verified.", nil, nil)
 	signedMissing = prometheus.NewDesc("leeward_dnssec_signatures_missing",
-		"Signatures of the day to come that a signer elsewhere has still to make.", nil, nil)
+		"Signatures of the next day that a signer elsewhere has still to make.", nil, nil)
 	signedFailed = prometheus.NewDesc("leeward_dnssec_failures_total",
-		"Attempts to make the next day's signatures of a zone that failed.", nil, nil)
+		"Failed attempts to make a zone's signatures of the next day.", nil, nil)
 	signedUnkept = prometheus.NewDesc("leeward_dnssec_kept_failing",
-		"1 where signatures could not be kept on disk: a restart would make them again.", nil, nil)
+		"1 if signatures could not be kept on disk: a restart would make them again.", nil, nil)
 )
 
 func (m *signedMetrics) Describe(to chan<- *prometheus.Desc) {

@@ -131,7 +131,7 @@ func TestSigningPrevented(t *testing.T) {
 		until(day.Expires().Add(-time.Hour))
 		e.is(admin.SignedNear, "Signatures expire in 60m: example.test.")
 		until(day.Expires())
-		e.is(admin.SignedExpired, "Signatures have expired: example.test. Who validates gets no answer.")
+		e.is(admin.SignedExpired, "Signatures have expired: example.test. Validating resolvers get no answer.")
 
 		e.turn(t.Context()) // somebody signs again
 		e.is(admin.SignedCurrent, "")

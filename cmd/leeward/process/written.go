@@ -115,14 +115,14 @@ var (
 			"(not all of the next day's, which begins within 20 hours), behind (not all of today's, for 10 seconds).",
 		[]string{"state"}, nil)
 	writtenAheadFor = prometheus.NewDesc("leeward_sign_ahead_seconds",
-		"Time until servers without keys need signatures that are not in etcd yet, of the zone where that is soonest. "+
-			"Below 0 they do.", nil, nil)
+		"Time until servers without keys need signatures that are not in etcd yet, for the zone where that is "+
+			"soonest. Below 0: they need them now.", nil, nil)
 	writtenAge = prometheus.NewDesc("leeward_sign_age_seconds",
 		"Time since all that is signed was last known to be in etcd.", nil, nil)
 	writtenWaiting = prometheus.NewDesc("leeward_sign_waiting",
 		"Signatures that are made and not in etcd yet.", nil, nil)
 	writtenFailing = prometheus.NewDesc("leeward_sign_failing",
-		"1 where signatures cannot be written to etcd.", nil, nil)
+		"1 if signatures cannot be written to etcd.", nil, nil)
 	writtenChunks = prometheus.NewDesc("leeward_sign_chunks_written_total",
 		"Chunks of signatures written to etcd.", nil, nil)
 	writtenRemoved = prometheus.NewDesc("leeward_sign_chunks_removed_total",
@@ -178,16 +178,16 @@ type edgeMetrics struct{ of *edge }
 
 var (
 	edgeAge = prometheus.NewDesc("leeward_edge_signatures_age_seconds",
-		"Time since the day of the oldest signatures began that a signed zone is answered with. Below a day and an "+
-			"hour all is well.", nil, nil)
+		"Time since the beginning of the day of the oldest signatures in use. Up to a day and an hour all is "+
+			"well.", nil, nil)
 	edgeRefused = prometheus.NewDesc("leeward_edge_chunks_refused",
-		"Chunks of signatures in etcd that are not used, as they are damaged, forged or of something else.", nil, nil)
+		"Chunks of signatures in etcd that are refused: they are damaged, forged or of something else.", nil, nil)
 	edgeRefusals = prometheus.NewDesc("leeward_edge_chunks_refused_total",
 		"How often a chunk of signatures was refused.", nil, nil)
 	edgeUntrusted = prometheus.NewDesc("leeward_edge_keys_refused",
-		"Zones whose keys, as they are handed out in etcd, are not used.", nil, nil)
+		"Zones whose keys, as handed out in etcd, are refused.", nil, nil)
 	edgeWaiting = prometheus.NewDesc("leeward_edge_zones_waiting",
-		"Signed zones that stay as they were, as the signatures of what is configured have not come.", nil, nil)
+		"Signed zones that stay as they were because signatures of what is configured have not come.", nil, nil)
 	edgeWaits = prometheus.NewDesc("leeward_edge_waiting_seconds",
 		"For how long the first of these has waited; 0: none does.", nil, nil)
 )

@@ -53,13 +53,13 @@ func TestWrittenStands(t *testing.T) {
 	// Nothing is there: said after ten seconds.
 	is(hours(0), nil, writtenAhead, "",
 		"leeward_sign_age_seconds 0\nleeward_sign_ahead_seconds 0\nleeward_sign_failing 0\n")
-	is(hours(0).Add(10*time.Second), nil, writtenBehind, "signatures of today are not written of example.test",
+	is(hours(0).Add(10*time.Second), nil, writtenBehind, "today's signatures are not written for example.test",
 		"leeward_sign_age_seconds 10\nleeward_sign_ahead_seconds -10\nleeward_sign_failing 0\n")
 	// Today's are there: the next day's are missed in time.
 	whole(day)
 	is(hours(1), nil, writtenAhead, "",
 		"leeward_sign_age_seconds 0\nleeward_sign_ahead_seconds 82800\nleeward_sign_failing 0\n")
-	is(hours(5), nil, writtenShort, "signatures of the day to come are not written of example.test",
+	is(hours(5), nil, writtenShort, "the next day's signatures are not written for example.test",
 		"leeward_sign_age_seconds 0\nleeward_sign_ahead_seconds 68400\nleeward_sign_failing 0\n")
 	whole(next.Epoch)
 	is(hours(6), nil, writtenAhead, "",
