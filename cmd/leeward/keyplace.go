@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/process"
+	"leeward/zones"
 	"leeward/zones/dnssec"
+	"leeward/zones/document"
 	"leeward/zones/etcd"
 	"leeward/zones/rr"
 	"leeward/zones/vault"
@@ -158,6 +161,42 @@ func (v *keyVault) read(ctx context.Context, origin rr.Name) (keys *dnssec.Keys,
 
 func (v *keyVault) write(ctx context.Context, changed []dnssec.TimedKey) error {
 	return v.vault.Write(ctx, v.held, changed)
+}
+
+// asked returns the algorithm that the Zone asks for, by dnssec.algorithm, to which servers roll keys in etcd. It
+// returns 0 if the Zone does not say, is not there or not readable, or if the keys are files.
+func (f *keyFlags) asked(origin rr.Name) (a dnssec.Algorithm, err error) {
+	v, is := f.place.(*keyVault)
+	if !is {
+		return 0, nil
+	}
+	c, key := v.vault.Etcd, zones.KeyOf(zones.KindZone, rr.TrimDot(origin.String()))
+	_, err = c.Read(f.cmd.Context(), 0, []etcd.Range{etcd.One(string(key))}, func(kv etcd.KV) {
+		r, _ := document.Decode(key, kv.Value)
+		if z, is := r.(*zones.Zone); is && z.Signed() && len(z.DNSSEC.Foreign) == 0 {
+			a = dnssec.Algorithm(z.DNSSEC.Algorithm)
+		}
+	})
+	if err != nil {
+		return 0, c.Explain(f.cmd.Context(), err)
+	}
+	return a, nil
+}
+
+// chosen returns the algorithm of keys that are to be made: the one given, else the one that the Zone asks for, else 13.
+// It refuses one that servers would roll away from.
+func (f *keyFlags) chosen(origin rr.Name, text string) (a dnssec.Algorithm, err error) {
+	if text != "" {
+		if a, err = algorithmOf(text); err != nil {
+			return 0, err
+		}
+	}
+	asked, err := f.asked(origin)
+	if err == nil && a != 0 && asked != 0 && a != asked {
+		err = fmt.Errorf("the Zone asks for keys of algorithm %d (dnssec.algorithm), and servers would roll those of %d "+
+			"to it: change dnssec.algorithm, to which they roll by themselves, or give --algorithm %d", asked, a, asked)
+	}
+	return cmp.Or(a, asked, dnssec.ECDSAP256), err
 }
 
 func newKeyReseal(inv *invocation) *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,13 +23,16 @@ func newKeyGenerate(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "generate ORIGIN", Short: "Make the first key of a zone", Args: cobra.ExactArgs(1),
 		Long: `Make the first key of a zone: one that signs everything (a CSK), or with --split a
-KSK and a ZSK. If the zone has keys already, use "leeward key roll".`,
+KSK and a ZSK. If the zone has keys already, use "leeward key roll". With --etcd the
+key is of the algorithm that the Zone asks for; another one is refused, as servers
+would roll the key at once.`,
 		Example: `  leeward key generate example.test --keys /etc/leeward/keys
   leeward key generate example.test --split --algorithm 15 --keys keys`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			a, err := algorithmOf(algorithm)
-			if err != nil {
-				return err
+			if algorithm != "" {
+				if _, err := algorithmOf(algorithm); err != nil {
+					return err
+				}
 			}
 			origin, keys, err := f.zone(args[0])
 			if err == nil {
@@ -36,6 +40,10 @@ KSK and a ZSK. If the zone has keys already, use "leeward key roll".`,
 					keys.All()[0].FileName())
 			}
 			if !errors.Is(err, dnssec.ErrNoKey) {
+				return err
+			}
+			a, err := f.chosen(origin, algorithm)
+			if err != nil {
 				return err
 			}
 			all, err := dnssec.First(origin, a, split, inv.now())
@@ -50,7 +58,8 @@ KSK and a ZSK. If the zone has keys already, use "leeward key roll".`,
 		},
 	}
 	f.add(inv, cmd)
-	cmd.Flags().StringVar(&algorithm, "algorithm", "13", "`13` (ECDSAP256SHA256) or 15 (ED25519)")
+	cmd.Flags().StringVar(&algorithm, "algorithm", "",
+		"`13` (ECDSAP256SHA256) or 15 (ED25519) (default: with --etcd what dnssec.algorithm of the Zone says, else 13)")
 	cmd.Flags().BoolVar(&split, "split", false, "make a KSK and a ZSK")
 	return cmd
 }
@@ -128,7 +137,13 @@ If the zone has keys already, a key that would be active at once is refused.`,
 				return err
 			}
 			inv.wrote(&f, all)
-			return nil
+			asked, err := f.asked(origin)
+			if err == nil && asked != 0 && !slices.ContainsFunc(all, func(k dnssec.TimedKey) bool {
+				return k.Algorithm() == asked
+			}) {
+				inv.printf("The Zone asks for algorithm %d (dnssec.algorithm): servers roll the keys to it.\n", asked)
+			}
+			return err
 		},
 	}
 	f.add(inv, cmd)
@@ -191,7 +206,10 @@ far the roll is and what holds it up. --stop gives it up where it is. With --key
 			if (role == "") == (algorithm == "") {
 				return misused("say what to roll: --role zsk, ksk or csk, or all keys by --algorithm")
 			}
-			_, keys, err := f.zone(args[0])
+			origin, keys, err := f.zone(args[0])
+			if err == nil && algorithm != "" {
+				_, err = f.chosen(origin, algorithm)
+			}
 			if err != nil {
 				return err
 			}
