@@ -54,7 +54,7 @@ func Diff(old, new []Resource) (edits []Edit, unchanged int) {
 
 // Same reports whether two resources have the same key, the same document and the same inherited values.
 func Same(a, b Resource) bool {
-	if a == b { // the same version: often so when the loop freezes all policies
+	if a == b { // the same version, as of nearly every policy that is written to the copy on disk
 		return true
 	}
 	if x, y := inheritance(a), inheritance(b); x != nil && y != nil && x.Inherited|y.Inherited != 0 {

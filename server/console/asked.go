@@ -83,8 +83,8 @@ func (c *console) explain(r *http.Request, s *admin.Status) (string, any, error)
 	return out.Name + " " + out.Type, out, nil
 }
 
-// explainThen asks about a time in the past. Making that moment again takes as much memory and time as a start, so such
-// requests take turns with simulations.
+// explainThen asks about a time in the past. Making that moment again reads up to a day's history, so such requests
+// take turns with simulations.
 func (c *console) explainThen(r *http.Request, s *admin.Status, out *explained) (*answer.Explanation, error) {
 	if c.ExplainAt == nil {
 		return nil, wrong("This process keeps nothing of what was answered: leave the time out to ask about now.")

@@ -53,7 +53,7 @@ func (j *Journal) Changes(ctx context.Context, from, to int64) (*Revisions, erro
 	out := &Revisions{Changes: []Revised{}}
 	seen := map[version]bool{}
 	more := 0
-	err := j.each(ctx, &j.changes, nil, func(_ head, e *Event) {
+	err := j.each(ctx, &j.changes, nil, nil, func(_ head, e *Event) {
 		if e.Anew {
 			*out, more = Revisions{Changes: []Revised{}}, 0
 			clear(seen)

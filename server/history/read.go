@@ -197,22 +197,28 @@ func trimmed(line []byte) []byte { return line[:len(line)-1] }
 // Each calls f with every event that is kept, the oldest first, including what is never shown. The error is the
 // context's, ErrBusy, or that of a file that cannot be read.
 func (j *Journal) Each(ctx context.Context, f func(*Event)) error {
-	return j.each(ctx, &j.book, nil, func(_ head, e *Event) { f(e) })
+	return j.each(ctx, &j.book, nil, nil, func(_ head, e *Event) { f(e) })
 }
 
-// each calls f with the heads of all events of a book, the oldest first, and with the event if want says so, or if the
-// event says that others are missing. A nil want means all.
-func (j *Journal) each(ctx context.Context, b *book, want func(head) bool, f func(head, *Event)) error {
+// each calls f with the heads of all events of a book, the oldest first, and with the event if want says so of its head
+// and its JSON, or if the event says that others are missing. A nil want means all. It passes over the files that only,
+// which may be nil, leaves out.
+func (j *Journal) each(
+	ctx context.Context, b *book, only func([]leaf) []leaf, want func(head, []byte) bool, f func(head, *Event),
+) error {
 	recent, leaves, first, err := j.look(ctx, b, &Page{})
 	if err != nil {
 		return err
+	}
+	if only != nil {
+		leaves = only(leaves)
 	}
 	one := func(line []byte, before uint64) {
 		h, text, err := readHead(line)
 		switch {
 		case err != nil || h.number >= before:
 			return
-		case want != nil && !want(h) && !bytes.Contains(text, []byte(`"missed":`)):
+		case want != nil && !want(h, text) && !bytes.Contains(text, []byte(`"missed":`)):
 			f(h, nil)
 			return
 		}

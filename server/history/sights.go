@@ -1,7 +1,9 @@
 package history
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -24,7 +26,9 @@ type Gap struct {
 // Begins. It includes events of the kind Lost. It calls gap for all gaps between them. The errors are those of Each.
 func (j *Journal) EachSight(ctx context.Context, at time.Time, f func(*Event), gap func(Gap)) error {
 	from := uint64(0)
-	err := j.each(ctx, &j.sights, func(head) bool { return false }, func(h head, _ *Event) {
+	err := j.each(ctx, &j.sights, func(leaves []leaf) []leaf {
+		return slices.DeleteFunc(leaves, func(l leaf) bool { return l.oldest.After(at) })
+	}, func(head, []byte) bool { return false }, func(h head, _ *Event) {
 		if h.begins && !h.time.After(at) {
 			from = h.number
 		}
@@ -33,7 +37,12 @@ func (j *Journal) EachSight(ctx context.Context, at time.Time, f func(*Event), g
 		return err
 	}
 	after := false
-	return j.gapped(ctx, &j.sights, func(h head) bool {
+	return j.gapped(ctx, &j.sights, func(leaves []leaf) []leaf {
+		for len(leaves) > 1 && leaves[1].first <= from {
+			leaves = leaves[1:]
+		}
+		return leaves
+	}, func(h head, _ []byte) bool {
 		if h.number < from || h.kind != Sighted {
 			return false
 		}
@@ -44,17 +53,50 @@ func (j *Journal) EachSight(ctx context.Context, at time.Time, f func(*Event), g
 	}, f, gap)
 }
 
-// EachChange calls f with every event since a time that has changes of resources, the oldest first, and gap for the
-// gaps between all such events, including the time before the first. The errors are those of Each.
-func (j *Journal) EachChange(ctx context.Context, since time.Time, f func(*Event), gap func(Gap)) error {
-	return j.gapped(ctx, &j.changes, func(h head) bool { return !h.time.Before(since) }, f, gap)
+// EachChange calls f with the events since a time that have a change of a resource that is needed, the oldest first,
+// and gap for the gaps between all events about resources, including the time before the first. It may call f with
+// others, leave out gaps that end before that time, and say of one that does that it is longer. The errors are those of
+// Each.
+func (j *Journal) EachChange(
+	ctx context.Context, since time.Time, needed func(at time.Time, resource string) bool, f func(*Event),
+	gap func(Gap),
+) error {
+	before := func(l leaf) bool { return !l.newst.IsZero() && l.newst.Before(since) }
+	return j.gapped(ctx, &j.changes, func(leaves []leaf) []leaf {
+		for len(leaves) > 1 && before(leaves[0]) && before(leaves[1]) {
+			leaves = leaves[1:] // the last one before that time shows whether something is missing after it
+		}
+		return leaves
+	}, func(h head, text []byte) bool {
+		return !h.time.Before(since) && (!eachResource(text, func(r string) bool { return !needed(h.time, r) }))
+	}, f, gap)
+}
+
+// eachResource reports whether f is true for each resource that an event has a change of, without decoding the event.
+// It is false if they cannot be told so.
+func eachResource(text []byte, f func(string) bool) bool {
+	found := false
+	for {
+		// In an event's JSON this is the field, as a quotation mark within a text is escaped. If it is one of a
+		// document, there is one more.
+		_, rest, more := bytes.Cut(text, []byte(`"resource":"`))
+		if !more {
+			return found
+		}
+		name, _, whole := bytes.Cut(rest, []byte(`"`))
+		if found = true; !whole || bytes.IndexByte(name, '\\') >= 0 || !f(string(name)) {
+			return false
+		}
+		text = rest
+	}
 }
 
 func (j *Journal) gapped(
-	ctx context.Context, b *book, want func(head) bool, f func(*Event), gap func(Gap),
+	ctx context.Context, b *book, only func([]leaf) []leaf, want func(head, []byte) bool, f func(*Event),
+	gap func(Gap),
 ) error {
 	var last head
-	return j.each(ctx, b, want, func(h head, e *Event) {
+	return j.each(ctx, b, only, want, func(h head, e *Event) {
 		switch {
 		case h.number != last.number+1 && last.number == 0:
 			gap(Gap{Until: h.time, Why: "what is older has made room for what is newer"})

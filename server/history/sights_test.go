@@ -141,3 +141,50 @@ func BenchmarkSights(b *testing.B) {
 		})
 	}
 }
+
+// Of several files of changes, what is since a time is read, and of that what is needed. What is older is no gap.
+func TestEachChange(t *testing.T) {
+	j := Open(Options{Folder: filepath.Join(t.TempDir(), "history"), Now: func() time.Time { return noon }})
+	j.changes.open()
+	const changes = 300
+	value := []byte(`"` + strings.Repeat("x", leafOctets/100) + `"`)
+	at := func(i int) time.Time { return noon.Add(time.Duration(i) * time.Second) }
+	keys := []string{"pools/a", "pools/b", `pools/"c`}
+	for i := range changes {
+		e := Event{Kind: Changed, Time: at(i), Changes: []Change{{Resource: keys[i%3], Is: value}}}
+		if i%30 == 0 { // the same event is about both
+			e.Changes = append(e.Changes, Change{Resource: "pools/b", Is: value})
+		}
+		j.changes.keep(e)
+	}
+	j.changes.close()
+	if n := len(j.changes.leaves); n < 4 {
+		t.Fatalf("there are %d files", n)
+	}
+	for _, since := range []int{-1, 0, 1, 99, 100, 101, 150, 299, 300, 400} {
+		var got, want []string
+		err := j.EachChange(context.Background(), at(since), func(when time.Time, resource string) bool {
+			if when.Before(at(since)) {
+				t.Errorf("since %d: %s is asked for of %s", since, resource, when)
+			}
+			return resource == "pools/b"
+		}, func(e *Event) {
+			got = append(got, fmt.Sprint(e.Time.Sub(noon), len(e.Changes)))
+		}, func(g Gap) {
+			if g.Until.After(at(max(since, 0))) {
+				t.Errorf("since %d: a gap from %s until %s: %s", since, g.From, g.Until, g.Why)
+			}
+		})
+		for i := max(since, 0); i < changes; i++ {
+			switch { // what has a name that must be decoded comes, too
+			case i%30 == 0:
+				want = append(want, fmt.Sprint(at(i).Sub(noon), 2))
+			case i%3 > 0:
+				want = append(want, fmt.Sprint(at(i).Sub(noon), 1))
+			}
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("since %d: %v\n got %v\nwant %v", since, err, got, want)
+		}
+	}
+}

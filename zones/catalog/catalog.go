@@ -53,8 +53,6 @@ type Catalog struct {
 	moved   map[string]struct{}    // origins of zones that came or went, until disturbMoved has seen them
 	changed map[zones.Key]struct{} // nil: everything changes
 
-	pins map[zones.Resource]pin // what the last copy on disk had for resources that may inherit
-
 	// For Check: what could not be read, and the pools of endpoints among that.
 	unread  map[zones.Key]bool
 	missing map[string]bool

@@ -18,7 +18,18 @@ import (
 // inherit returns the version that a document stands for, with the values of its Defaults. wrong says why the Defaults
 // cannot be applied to it.
 func (c *Catalog) inherit(r zones.Resource) (merged zones.Resource, wrong zones.Problems) {
-	d := c.defaultsOf(r.Key().Kind())
+	return inherit(r, c.defaultsOf(r.Key().Kind()))
+}
+
+// defaultsOf returns the Defaults of a kind that is in service, or nil.
+func (c *Catalog) defaultsOf(kind zones.Kind) *zones.Defaults {
+	if s := c.slots[zones.KindDefaults][zones.KeyOf(zones.KindDefaults, string(kind))]; s != nil {
+		return s.resource.(*zones.Defaults)
+	}
+	return nil
+}
+
+func inherit(r zones.Resource, d *zones.Defaults) (merged zones.Resource, wrong zones.Problems) {
 	merged = zones.Inherit(r, d)
 	names := zones.Inherited(merged)
 	if len(names) == 0 {
@@ -29,14 +40,6 @@ func (c *Catalog) inherit(r zones.Resource) (merged zones.Resource, wrong zones.
 		wrong = append(wrong, p)
 	}
 	return merged, wrong
-}
-
-// defaultsOf returns the Defaults of a kind that is in service, or nil.
-func (c *Catalog) defaultsOf(kind zones.Kind) *zones.Defaults {
-	if s := c.slots[zones.KindDefaults][zones.KeyOf(zones.KindDefaults, string(kind))]; s != nil {
-		return s.resource.(*zones.Defaults)
-	}
-	return nil
 }
 
 // uninherited says why the Defaults of a resource's kind cannot be applied to the version in service.
@@ -100,29 +103,14 @@ func (c *Catalog) reinherit(kind zones.Kind) {
 	}
 }
 
-// pin is what the copy on disk has for a resource while a Defaults is in service. To find out, both are encoded, which
-// for ten thousand policies takes the loop 200 ms. A resource never changes, so it is found out once.
-type pin struct {
-	by *zones.Defaults
-	as zones.Resource
-}
-
 // pinned returns what the copy on disk should have for a resource in service. If the resource does not have the values
-// that its Defaults gives now, they are written out.
-func (c *Catalog) pinned(r zones.Resource, pins map[zones.Resource]pin) zones.Resource {
+// that its Defaults gives, they are written out.
+func pinned(r zones.Resource, d *zones.Defaults) zones.Resource {
 	if !mayInherit(r) {
 		return r
 	}
-	d := c.defaultsOf(r.Key().Kind())
-	p, known := c.pins[r]
-	if !known || p.by != d {
-		p = pin{d, r}
-		if merged, wrong := c.inherit(r); wrong != nil || !zones.Same(merged, r) {
-			p.as = zones.WrittenOut(r)
-		}
+	if merged, wrong := inherit(r, d); wrong == nil && zones.Same(merged, r) {
+		return r
 	}
-	if d != nil {
-		pins[r] = p
-	}
-	return p.as
+	return zones.WrittenOut(r)
 }

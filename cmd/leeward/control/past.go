@@ -16,7 +16,7 @@ import (
 	"leeward/zones"
 	"leeward/zones/catalog"
 	"leeward/zones/dnssec"
-	"leeward/zones/document"
+	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
@@ -27,7 +27,7 @@ const PastReach = 24 * time.Hour
 // ExplainAt says why a client got its answer at a time in the past. This process's history has the resources as they
 // were then, and what was known of addresses and loads. From these, ExplainAt makes a Catalog, a Builder and a View
 // again, and explains as Explain does. If the history lacks something of that time, it returns a *history.NotKept that
-// says what there is. The caller's goroutine does the work, which is that of a start with the zones in question.
+// says what there is. The caller's goroutine does the work; of resources it takes only those that the question meets.
 func (l *Loop) ExplainAt(
 	ctx context.Context, j *history.Journal, at time.Time, name, qtype, client string,
 ) (*answer.Explanation, error) {
@@ -39,9 +39,6 @@ func (l *Loop) ExplainAt(
 	case now.Sub(at) > PastReach:
 		return nil, &answer.BadQuestion{Message: fmt.Sprintf("at %s is more than a day ago: what was answered can be "+
 			"told of the last 24 h", at.UTC().Format(time.RFC3339))}
-	}
-	if j == nil || !j.Flush(flushLimit) {
-		return nil, history.ErrBusy
 	}
 	p := &past{at: at, keys: map[string]keys{}}
 	err := l.Do(ctx, func(i Inside) {
@@ -55,6 +52,8 @@ func (l *Loop) ExplainAt(
 		return nil, err
 	case p.now == nil:
 		return nil, errors.New("no snapshot yet: the resources have not been read")
+	case j == nil || !j.Flush(flushLimit): // after freezing: what made the resources what they are is to be read
+		return nil, history.ErrBusy
 	}
 	if err := p.look(ctx, j); err != nil {
 		return nil, err
@@ -75,10 +74,12 @@ type past struct {
 	table *geo.Table
 	keys  map[string]keys
 
-	ran     time.Time // when the process that answered then began, as far as that is recorded
-	seen    sight     // the last sight, without its pools
-	pools   steer.Remembered
-	changed map[zones.Key]zones.Resource // resources as they were then, if they differ from now; nil: it did not exist
+	ran   time.Time // when the process that answered then began, as far as that is recorded
+	ended bool      // that process; another has begun since
+	seen  sight     // the last sight, without its pools
+	pools steer.Remembered
+	// the documents of resources then, if they differ from now; nil: it did not exist
+	changed map[zones.Key]json.RawMessage
 }
 
 // keys are those of a signed zone, or the reason why there are none. They are the present ones.
@@ -119,6 +120,7 @@ func (p *past) look(ctx context.Context, j *history.Journal) error {
 				refused = p.lacks("this server did not run: it last told at %s that it did, and started at %s",
 					last.UTC().Format(stamp), e.Time.UTC().Format(stamp))
 			}
+			p.ended = p.ended || s.First
 			if done = true; s.Part == 1 && begins.IsZero() {
 				begins = e.Time
 			}
@@ -167,25 +169,32 @@ func (p *past) look(ctx context.Context, j *history.Journal) error {
 
 // restore finds out how the resources were.
 func (p *past) restore(ctx context.Context, j *history.Journal) error {
-	p.changed = map[zones.Key]zones.Resource{}
-	settled := map[string]bool{} // resources known at the moment itself, or just after it
-	values := map[string]json.RawMessage{}
-	var gap history.Gap
-	since := p.ran // this process began with everything older
-	if since.After(p.at) {
-		since = p.at
+	p.changed = map[zones.Key]json.RawMessage{}
+	settled := map[zones.Key]bool{} // resources known at the moment itself, or just after it
+	set := func(key zones.Key, value json.RawMessage) {
+		if settled[key] = true; len(value) == 0 || bytes.Equal(value, []byte("null")) {
+			value = nil
+		}
+		p.changed[key] = value
 	}
-	err := j.EachChange(ctx, since, func(e *history.Event) {
+	var gap history.Gap
+	since := p.at
+	if p.ended && p.ran.Before(p.at) {
+		since = p.ran // that process began with everything older
+	}
+	err := j.EachChange(ctx, since, func(at time.Time, resource string) bool {
+		return !at.After(p.at) || !settled[zones.Key(resource)]
+	}, func(e *history.Event) {
 		for i := range e.Changes {
 			c := &e.Changes[i]
-			switch {
+			switch key := zones.Key(c.Resource); {
 			case e.Time.After(p.at):
-				if !settled[c.Resource] {
-					values[c.Resource], settled[c.Resource] = c.Was, true
+				if !settled[key] {
+					set(key, c.Was)
 				}
 			case !e.Time.Before(p.ran) && !p.ran.IsZero():
 				// A later start from an older copy on disk may see this change a second time.
-				values[c.Resource], settled[c.Resource] = c.Is, true
+				set(key, c.Is)
 			}
 		}
 	}, func(g history.Gap) {
@@ -200,80 +209,42 @@ func (p *past) restore(ctx context.Context, j *history.Journal) error {
 		return p.lacks("changes of resources are missing up to %s: %s; it can be told of times from then on",
 			gap.Until.UTC().Format(stamp), gap.Why)
 	}
-	for name, value := range values {
-		key := zones.Key(name)
-		if len(value) == 0 || bytes.Equal(value, []byte("null")) {
-			p.changed[key] = nil
-			continue
-		}
-		r, err := document.Decode(key, value)
-		if err != nil {
-			return p.lacks("the history has a version of %s that this leeward does not read: %v", key, err)
-		}
-		p.changed[key] = r
-	}
 	for _, key := range p.seen.Void {
 		p.changed[key] = nil
 	}
 	return nil
 }
 
-// each calls f for each resource as it was at the moment.
-func (p *past) each(f func(zones.Resource)) {
-	for r := range p.now.All() {
-		if _, changed := p.changed[r.Key()]; !changed {
-			f(r)
-		}
-	}
-	for _, r := range p.changed {
-		if r != nil {
-			f(r)
-		}
-	}
-}
-
-// explain makes the moment again, with the records of only those zones that the question leads to.
+// explain makes the moment again, with what the question leads to.
 func (p *past) explain(ctx context.Context, name, qtype, client string) (*answer.Explanation, error) {
-	origins := map[string]*zones.Zone{}
-	p.each(func(r zones.Resource) {
-		if z, is := r.(*zones.Zone); is {
-			origins[z.Origin] = z
-		}
-	})
-	within := func(name string) string {
-		for name = strings.ToLower(strings.TrimSuffix(name, ".")); ; {
-			if origins[name] != nil {
-				return name
-			}
-			_, rest, more := strings.Cut(name, ".")
-			if !more {
-				return ""
-			}
-			name = rest
-		}
-	}
-	needed := map[string]bool{within(name): true}
+	asked, _ := rr.ParseName(name) // whoever explains finds out what is wrong with it
+	q := newQuestion(asked)
 	for {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		state := p.state(needed)
-		e, err := answer.ExplainAt(state, p.at, name, qtype, client)
+		met, err := p.meet(q)
+		if err != nil {
+			return nil, err
+		}
+		e, err := answer.ExplainAt(p.state(met), p.at, name, qtype, client)
 		if err != nil {
 			return nil, err
 		}
 		more := false
-		for _, n := range e.Names {
-			origin := within(n.String())
-			if z := origins[origin]; z != nil && z.Secondary() {
-				return nil, p.lacks("zone %s lives on another primary: what it had then is not kept", origin)
-			}
-			if !needed[origin] {
-				needed[origin], more = true, true
+		for _, n := range e.Names { // a CNAME may have led out of what was met
+			more = q.ask(n) || more
+			if z := met.zones[met.within(pastName(n))]; z != nil && z.Secondary() {
+				return nil, p.elsewhere(z)
 			}
 		}
 		if more {
 			continue
+		}
+		if apex, err := rr.ParseName(e.Zone); err == nil { // that of a DS is the one above
+			if z := met.zones[pastName(apex)]; z != nil && z.Secondary() {
+				return nil, p.elsewhere(z)
+			}
 		}
 		if !slices.Equal(p.seen.Geo, databases(p.table)) {
 			e.Notes = append(e.Notes, fmt.Sprintf("the location is that of today's databases; those of then were %s",
@@ -283,24 +254,17 @@ func (p *past) explain(ctx context.Context, name, qtype, client string) (*answer
 	}
 }
 
-// state returns what was published then, with the records of only these zones.
-func (p *past) state(needed map[string]bool) *answer.State {
+func (p *past) elsewhere(z *zones.Zone) error {
+	return p.lacks("zone %s lives on another primary: what it had then is not kept", z.Origin)
+}
+
+// state returns what was published then, as far as it was met.
+func (p *past) state(met *met) *answer.State {
 	clock := func() time.Time { return p.seen.Built }
 	batch := zones.Batch{Full: true, Copy: true, Revision: max(p.seen.Revision, 1)}
-	p.each(func(r zones.Resource) {
-		switch x := r.(type) {
-		case *zones.Record:
-			if origin, _, _ := strings.Cut(x.Key().Name(), "/"); !needed[origin] {
-				return
-			}
-		case *zones.Zone:
-			if z := *x; !needed[z.Origin] {
-				z.DNSSEC = nil // nobody asks for its signatures
-				r = &z
-			}
-		}
+	for _, r := range met.resources {
 		batch.Changes = append(batch.Changes, zones.Change{Key: r.Key(), Resource: r, Revision: batch.Revision})
-	})
+	}
 	c := catalog.New(clock)
 	delta := c.Consume(batch)
 	b := snapshot.NewBuilder(clock)
@@ -308,7 +272,7 @@ func (p *past) state(needed map[string]bool) *answer.State {
 		b.Resolved(name, r)
 	}
 	for origin, k := range p.keys {
-		if needed[origin] {
+		if met.zones[origin] != nil {
 			b.Keyed(origin, k.keys, k.err)
 		}
 	}

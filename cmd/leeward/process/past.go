@@ -64,7 +64,7 @@ func (r *run) revised(ctx context.Context, from, to int64) (*history.Revisions, 
 }
 
 // explainAt says why a client got its answer at a time in the past. Only one explanation is made at a time, since each
-// takes as much memory and time as a start.
+// reads up to a day's history.
 func (r *run) explainAt(
 	ctx context.Context, at time.Time, name, qtype, client string,
 ) (*answer.Explanation, error) {
