@@ -35,8 +35,9 @@ func (c *content) unproven(r rr.Record) error {
 		"the server makes the %s records of a signed zone; ask for the records that they are about", r.Type)
 }
 
-// unmade refuses a change to records that signing makes: it would be stored, but never served. A deletion is taken if
-// the store still has such records from before the zone was signed, so that they can be cleaned up.
+// unmade refuses a change to records that signing makes, or that it cannot sign: it would be stored, but never served. A
+// deletion is taken if the store still has such records from before the zone was signed, so that they can be cleaned
+// up.
 func (c *content) unmade(r rr.Record) error {
 	if !c.zone.Signed() {
 		return nil
@@ -44,6 +45,10 @@ func (c *content) unmade(r rr.Record) error {
 	if denial(r.Type) {
 		return refuse(wire.RcodeRefused, wire.ErrorProhibited,
 			"the server makes the %s records of a signed zone; change the records that they are about", r.Type)
+	}
+	if r.Type == rr.TypeNS && r.Class == wire.ClassIN && r.Owner != c.origin && r.Owner.IsWildcard() {
+		return refuse(wire.RcodeRefused, wire.ErrorProhibited,
+			"NS at a wildcard cannot be signed, and the zone is; give each delegation its own name")
 	}
 	_, own := c.made(r.Owner, r.Type)
 	if s := c.names[r.Owner][r.Type]; !own || r.Class != wire.ClassIN && s != nil && len(s.data) > 0 {

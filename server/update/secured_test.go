@@ -90,6 +90,12 @@ func TestSectionsOfSignedZones(t *testing.T) {
 		{what: "add NSEC", build: insert("www.$ 60 NSEC a.$ A"), rcode: dns.RcodeRefused, says: "NSEC"},
 		{what: "add NSEC3", build: insert("www.$ 60 NSEC3 " + someNSEC3), rcode: dns.RcodeRefused, says: "NSEC3"},
 		{what: "all or nothing", build: insert("new.$ 60 A 192.0.2.1", "$ 60 CDS 0 0 0 00"), rcode: dns.RcodeRefused},
+		{what: "add NS at a wildcard", build: insert("*.w.$ 60 NS ns.$"), rcode: dns.RcodeRefused, says: "wildcard"},
+		{
+			what: "delete NS at a wildcard that was given before", build: drop("*.w.$", "NS"),
+			more: map[zones.Key]string{"records/example.test/*.w/NS": `{"data":["ns"]}`},
+			diff: "-records/example.test/*.w/NS",
+		},
 		{what: "delete DNSKEY", build: drop("$", "DNSKEY"), rcode: dns.RcodeRefused, says: "leeward key"},
 		{what: "delete one DNSKEY", build: remove("$ 60 DNSKEY " + ourKey), rcode: dns.RcodeRefused},
 		{what: "delete RRSIG", build: drop("www.$", "RRSIG"), rcode: dns.RcodeRefused},

@@ -65,8 +65,8 @@ func unsignedSets(s *Snapshot, z *zone) (missing []string) {
 			return
 		}
 		n.each(func(typ rr.Type, count int, wire []byte) {
-			if count == 0 || n.cut() && typ != rr.TypeDS {
-				return
+			if count == 0 || n.cut() && typ != rr.TypeDS && !name.IsWildcard() {
+				return // but a wildcard answers with all that it has
 			}
 			var data [][]byte
 			ttl := binary.BigEndian.Uint32(wire[6:])

@@ -44,6 +44,21 @@ func (u *update) record(k zones.Key) {
 	}
 }
 
+// unsigned returns why a signed zone cannot have what a Record gives, or "" if it can.
+//
+// NS at a wildcard can be neither signed nor left unsigned: at the * itself they are a cut, which nobody signs, and at
+// the names that the * stands for they are an answer, which somebody must. No denial holds for both, and resolvers take
+// none in which the * is a cut (RFC 4592 section 4.2 leaves it open).
+func unsigned(apex, name rr.Name, typ rr.Type) (why string) {
+	switch {
+	case name == apex && typ.MadeBySigning():
+		return "these records are made of its key: what is given here is not served; take it out"
+	case name != apex && typ == rr.TypeNS && name.IsWildcard():
+		return "NS at a wildcard cannot be signed: they are not served; give each delegation its own name"
+	}
+	return ""
+}
+
 // put returns the edit that puts a static RRset.
 func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, bool) {
 	delete(u.problems, r.Key())
@@ -56,11 +71,8 @@ func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, boo
 		u.problems[r.Key()] = zones.Problem{Key: r.Key(), Message: err.Error()}
 		return edit{}, false
 	}
-	if name == apex && typ.MadeBySigning() && u.signers[zone.Origin] != nil {
-		u.problems[r.Key()] = zones.Problem{
-			Key: r.Key(), Warning: true, Message: "the zone is signed, and these records are made of its key: " +
-				"what is given here is not served; take it out",
-		}
+	if why := unsigned(apex, name, typ); why != "" && u.signers[zone.Origin] != nil {
+		u.problems[r.Key()] = zones.Problem{Key: r.Key(), Warning: true, Message: "the zone is signed, and " + why}
 		return edit{}, false
 	}
 	ttl := steer.Seconds(r.TTL.Or(zone.TTL.Or(zones.DefaultTTL)))
