@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Attempt stands in for a test that may be begun anew: it keeps what fails and what is to be cleaned up.
+// Attempt stands in for a test that may be started anew. It keeps failures, and what must be cleaned up.
 type Attempt struct {
 	testing.TB
 	mu       sync.Mutex

@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// A server whose wall clock can be set, and only its: the machine's clock is everybody's, a time namespace has only the
-// monotonic clocks, and what is preloaded between a program and its libc never sees a static Go binary, which asks the
-// kernel. So the binary is built once more, from the same sources but for one line of the standard library: time.Now
-// adds the seconds that a file holds, which is mapped, so that a step is there at once. The monotonic clock goes on as
-// it does where a clock is set; nothing of this is in the product.
+// This file gives a server a wall clock of its own. The machine's clock belongs to everybody, and a time namespace has
+// only the monotonic clocks. A preloaded library does not work either, because a static Go binary asks the kernel. So
+// the binary is built once more, from the same sources but for one line of the standard library: time.Now adds the
+// seconds in a file. The file is mapped, so a step takes effect at once. The monotonic clock goes on, as it does when a
+// clock is set. Nothing of this is in the product.
 
 const (
 	clockVariable = "CLOCK_SHIFT_FILE"
@@ -101,8 +101,8 @@ var shiftable = sync.OnceValues(func() (string, error) {
 // wallClock is a server's clock that can be set.
 type wallClock struct{ file string }
 
-// GiveClock makes the server start with a clock of its own from now on, of which file keeps how far off it is. Servers
-// may share one.
+// GiveClock makes the server start with a clock of its own from now on. The file says how far off that is. Servers may
+// share one.
 func (s *Server) GiveClock(t testing.TB, file string) {
 	path, err := shiftable()
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *Server) GiveClock(t testing.TB, file string) {
 	}
 }
 
-// Set puts the clock that far from the machine's, in whole seconds.
+// Set sets the clock that far from the machine's, in whole seconds.
 func (c *wallClock) Set(off time.Duration) error {
 	f, err := os.OpenFile(c.file, os.O_RDWR|os.O_CREATE, 0o644) // in place, as it is mapped
 	if err != nil {

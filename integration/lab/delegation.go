@@ -15,7 +15,7 @@ import (
 )
 
 // Tree is a true delegation from a root down to three Leeward servers in three networks, and a host from which judges
-// look at it. The root, the top-level domain and all else that is not ours is NSD's.
+// look at it. NSD serves the root, the top-level domain and all else that is not ours.
 //
 //	.                   root     192.0.2.1
 //	├─ test.            tld      192.0.2.2      also arpa. (reverse names), asnlookup.zonemaster.net.
@@ -25,13 +25,13 @@ import (
 //	│  └─ hoster.test.  ns3 below it, ns1.example.test: Leeward
 //	└─ arpa., net.
 //
-// Nobody here has a way out of the yard, so all that judges would ask the Internet for is in the tree. All addresses
-// are those of documentation (RFC 5737, RFC 3849).
+// Nobody here has a way out of the yard, so the tree has everything that judges would ask the Internet for. All
+// addresses are reserved for documentation (RFC 5737, RFC 3849).
 type Tree struct {
 	Yard    *Yard
 	Judge   *Host             // who asks
 	Hints   string            // file
-	Anchor  string            // file with the DS of the root, where the tree is signed
+	Anchor  string            // file with the DS of the root, if the tree is signed
 	Keys    map[string]string // TSIG keys' files, by name
 	Servers []*Server
 	Etcd    *Member
@@ -46,8 +46,8 @@ var TreeServers = []struct{ name, A, aaaa string }{
 
 const TreeRoot, treeTLD, treeChild, TreeJudge = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.200"
 
-// treeResources is what is served: a zone with all that judges may stumble over, its child, and the zone of the third
-// server.
+// treeResources are the resources that are served: a zone with everything that judges may stumble over, its child, and
+// the zone of the third server.
 const treeResources = `
 kind: Zone
 name: example.test
@@ -127,7 +127,8 @@ hostmaster: hostmaster@example.test
 {kind: Policy, name: "*.apps.example.test", ttl: 300s, rules: [{failover: [here, there]}]}
 `
 
-// SignedZones are the zones of Leeward in a signed tree: what denies, which keys sign, and how they are delegated.
+// SignedZones are the zones of Leeward in a signed tree: how they deny, which keys sign them, and how they are
+// delegated.
 var SignedZones = []struct {
 	Name     string
 	settings string   // dnssec of the Zone
@@ -173,7 +174,7 @@ hashed.test. 3600 NS ns1.example.test.
 hashed.test. 3600 NS ns3.hoster.test.
 `
 
-// treeDelegations are those of the zone test.; the glue is added.
+// treeDelegations are the delegations in the zone test.; the glue is added.
 const treeDelegations = `
 example.test. 3600 NS ns1.example.test.
 example.test. 3600 NS ns2.example.test.
@@ -182,11 +183,11 @@ hoster.test. 3600 NS ns3.hoster.test.
 hoster.test. 3600 NS ns1.example.test.
 `
 
-// NewTree lays it out. more are resources besides, and the delegations to them.
+// NewTree makes a tree. more are further resources, and the delegations to them.
 func NewTree(t *testing.T, more, delegations string) *Tree { return layOut(t, more, delegations, "") }
 
-// NewSignedTree lays it out signed, from the root to the zones of SignedZones; child.example.test, open.hashed.test,
-// arpa. and net. are not.
+// NewSignedTree makes a tree that is signed from the root to the zones of SignedZones. child.example.test,
+// open.hashed.test, arpa. and net. are not signed.
 func NewSignedTree(t *testing.T, more, delegations string) *Tree {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "keys")
@@ -196,7 +197,7 @@ func NewSignedTree(t *testing.T, more, delegations string) *Tree {
 	return layOut(t, treeHashed+more, treeHashedDelegation+delegations, folder)
 }
 
-// layOut makes a tree, signed where there is a folder for keys.
+// layOut makes a tree. It is signed if there is a folder for keys.
 func layOut(t *testing.T, more, delegations, folder string) *Tree {
 	t.Helper()
 	NeedRoot(t)
@@ -310,7 +311,7 @@ www.child.example.test. 3600 A 192.0.2.78
 	return x
 }
 
-// signedResources has zones signed by new keys, and returns their DS records for the zone above, too.
+// signedResources has zones signed by new keys. It also returns their DS records, for the zone above.
 func signedResources(t *testing.T, resources, folder string) (all, ds string) {
 	t.Helper()
 	for _, z := range SignedZones {
@@ -331,8 +332,8 @@ func signedResources(t *testing.T, resources, folder string) (all, ds string) {
 	return resources, ds
 }
 
-// sign signs a zone of the tree that is not ours with a new KSK and ZSK, and returns it with its DS; of the root, the
-// name of a file with it.
+// sign signs a zone of the tree that is not ours with a new KSK and ZSK. It returns the zone with its DS; for the root,
+// the name of a file with the DS.
 func sign(t *testing.T, origin, text string) (signed, above string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -343,7 +344,7 @@ func sign(t *testing.T, origin, text string) (signed, above string) {
 		argv := append(append([]string{"env", "-C", dir, "ldns-keygen", "-a", "ECDSAP256SHA256"}, role...), origin)
 		keys = append(keys, filepath.Join(dir, strings.TrimSpace(Must(t, nil, argv...))))
 	}
-	day := time.Now().UTC() // judges warn of what has begun a moment ago
+	day := time.Now().UTC() // judges warn about signatures that began a moment ago
 	Must(t, nil, append([]string{
 		"ldns-signzone", "-o", origin, "-i", day.AddDate(0, 0, -1).Format("20060102"),
 		"-e", day.AddDate(0, 0, 14).Format("20060102"), file,
@@ -364,7 +365,7 @@ func read(t *testing.T, file string) string {
 	return string(b)
 }
 
-// Host adds a host for which all networks of the yard are on its cable.
+// Host adds a host that reaches all networks of the yard directly.
 func (x *Tree) Host(t *testing.T, name string, addresses ...string) *Host {
 	t.Helper()
 	var all []netip.Prefix
@@ -384,7 +385,7 @@ func (x *Tree) Host(t *testing.T, name string, addresses ...string) *Host {
 	return h
 }
 
-// announced is what the tree says of the network of an address: that an AS of its own announces it. The form is Team
+// announced is what the tree says about the network of an address: an AS of its own announces it. The form is Team
 // Cymru's.
 func announced(reverse string, a netip.Addr, as int) string {
 	under, bits := "origin", 24

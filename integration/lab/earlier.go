@@ -16,8 +16,8 @@ var earlier struct {
 	built map[string]string // by commit, the binary
 }
 
-// BuiltFrom builds the binary from an earlier commit of this repository, once. A checkout need not have its history:
-// where that is not there the test says so and is skipped, in CI as well.
+// BuiltFrom builds the binary from an earlier commit of this repository, once. If the checkout has no history, the test
+// says so and skips, in CI as well.
 func BuiltFrom(t testing.TB, commit string) string {
 	t.Helper()
 	earlier.Lock()

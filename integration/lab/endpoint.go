@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Endpoint is an HTTP server on all addresses of an endpoint, in the test process: its mood is what a scenario changes.
+// Endpoint is an HTTP server on all addresses of an endpoint, in the test process. A scenario changes its mood.
 type Endpoint struct {
 	host *Host
 	at   []string // addresses and ports
@@ -46,7 +46,7 @@ func (e *Endpoint) WellBetween(from, until time.Time) bool {
 	return false
 }
 
-// Pace is how long an endpoint takes to answer: each time another time between these.
+// Pace is how long an endpoint takes to answer: a random time between these two.
 type Pace struct{ Least, Most time.Duration }
 
 // Mood is how an endpoint answers.
@@ -55,7 +55,7 @@ type Mood int
 const (
 	Well    Mood = iota // 200 and ok, after slow
 	Failing             // 503
-	Hanging             // takes the connection and says nothing
+	Hanging             // accepts the connection and says nothing
 	Gone                // nothing listens
 )
 
@@ -69,7 +69,7 @@ func NewEndpoint(t testing.TB, h *Host, at ...string) *Endpoint {
 	return e
 }
 
-// Turn changes the mood. A flapping endpoint no longer flaps.
+// Turn changes the mood. It ends flapping.
 func (e *Endpoint) Turn(to Mood, slow Pace) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -80,14 +80,14 @@ func (e *Endpoint) Turn(to Mood, slow Pace) error {
 	return e.become(to, slow)
 }
 
-// Says has header add to the answers that say that it is well.
+// Says has header change the answers that say that the endpoint is well.
 func (e *Endpoint) Says(header func(http.Header)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.header = header
 }
 
-// Flap turns between well and failing, each for that long.
+// Flap alternates between well and failing, each for that long.
 func (e *Endpoint) Flap(each time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.mu.Lock()
@@ -114,7 +114,7 @@ func (e *Endpoint) Flap(each time.Duration) {
 	}()
 }
 
-// become is turn with the mutex held.
+// become is Turn. The caller holds the mutex.
 func (e *Endpoint) become(to Mood, slow Pace) error {
 	was := e.mood
 	e.mood, e.slow = to, slow

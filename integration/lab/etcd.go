@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// Member is one etcd process: Debian's.
+// Member is one process of Debian's etcd.
 type Member struct {
 	Host    *Host
 	Name    string
@@ -28,14 +28,14 @@ type Member struct {
 	Argv    []string
 }
 
-// lastPort is where the search for a port goes on. It begins anywhere, so that test programs that run at once are
-// apart.
+// lastPort is where the search for a port goes on. It begins at a random port, so that test programs that run at once
+// do not collide.
 var lastPort atomic.Uint32
 
 func init() { lastPort.Store(rand.Uint32N(12_000)) }
 
-// LoopbackPort returns a port that is free for UDP and TCP. It is below the range from which the kernel takes those of
-// clients and of who listens on port 0: nobody is given it before it is used, or while the process that uses it is
+// LoopbackPort returns a port that is free for UDP and TCP. It is below the range from which the kernel takes ports for
+// clients and for listeners on port 0. So nobody else gets it before it is used, or while the process that uses it is
 // down.
 func LoopbackPort(t testing.TB) int {
 	t.Helper()
@@ -64,13 +64,13 @@ func StartEtcd(t testing.TB) *Member {
 	return StartEtcdOf(t, "")
 }
 
-// StartEtcdOf is StartEtcd with another program than the one that is installed; "": that one.
+// StartEtcdOf is StartEtcd with a program other than the installed one; "" is the installed one.
 func StartEtcdOf(t testing.TB, program string) *Member {
 	t.Helper()
 	Need(t, "etcdctl")
 	client, peer := LoopbackPort(t), LoopbackPort(t)
 	m := NewMember(t, nil, "one", "127.0.0.1", client, peer, t.TempDir(), fmt.Sprintf("one=http://127.0.0.1:%d", peer))
-	if program != "" { // of a version that knows no v2 API any more
+	if program != "" { // a version without the v2 API
 		m.Argv[0] = program
 		m.Argv = slices.DeleteFunc(m.Argv, func(arg string) bool { return strings.HasPrefix(arg, "--enable-v2") })
 	}
@@ -79,7 +79,7 @@ func StartEtcdOf(t testing.TB, program string) *Member {
 	return m
 }
 
-// NewMember describes a member of the cluster that initial names; start starts it, and starts it again after a kill.
+// NewMember describes a member of the cluster that initial names. Start starts it, and starts it again after a kill.
 func NewMember(t testing.TB, h *Host, name, address string, client, peer int, dir, initial string) *Member {
 	t.Helper()
 	url := func(port int) string { return "http://" + net.JoinHostPort(address, fmt.Sprint(port)) }
@@ -126,8 +126,8 @@ func (m *Member) Put(t testing.TB, key, value string) {
 	}
 }
 
-// Leads says whether this member is the cluster's leader. A member that does not say so, such as one that has no quorum
-// yet, is an error.
+// Leads says whether this member is the cluster's leader. It fails if the member does not say so, for example because
+// it has no quorum yet.
 func (m *Member) Leads(t testing.TB) (bool, error) {
 	t.Helper()
 	o := m.Ctl(t, "", "endpoint", "status", "--command-timeout=2s", "-w", "json")
@@ -145,8 +145,8 @@ func (m *Member) Leads(t testing.TB) (bool, error) {
 	return status[0].Status.Leader == status[0].Status.Header.Member, nil
 }
 
-// NoSpace raises etcd's alarm that its database is full, as etcd itself does when the database has reached its
-// quota: from then on nothing can be written, and everything can be read. Or takes it back.
+// NoSpace raises etcd's alarm that its database is full, as etcd does when the database has reached its quota. From
+// then on nothing can be written, and everything can be read. It can also end the alarm.
 func (m *Member) NoSpace(is bool) error {
 	c, err := grpc.NewClient("passthrough:///"+strings.TrimPrefix(m.Client, "http://"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

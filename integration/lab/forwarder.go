@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forwarder carries packets between the hosts of a yard in the test process, so that every pair of hosts has a link of
-// its own in each direction, which can be cut, lose packets or delay them. Each host has a TUN device in its namespace:
-// what its kernel sends there is read here, and written to the device of the host that has the destination's address.
-// Packets within a host never come here. Which packets are lost is drawn from a seeded generator a link.
+// forwarder carries packets between the hosts of a yard in the test process. So every pair of hosts has a link of its
+// own in each direction, which can be cut, lose packets or delay them. Each host has a TUN device in its namespace. The
+// forwarder reads what its kernel sends there, and writes it to the device of the host that has the destination's
+// address. Packets within a host never come here. A seeded generator for each link decides which packets are lost.
 type forwarder struct {
 	seed uint64
 
@@ -47,7 +47,7 @@ type Weather struct {
 	Cut   bool          // none arrive, and nobody is told
 	Port  uint16        // of TCP, either end: none of its packets arrive; 0: none
 	To    uint16        // of TCP, the destination's: as port
-	Six   bool          // of IPv6 alone is what port and to say
+	Six   bool          // Port and To are about IPv6 only
 	Loss  float64       // share of packets that do not arrive
 	Delay time.Duration // of those that do
 }
@@ -56,7 +56,7 @@ type Weather struct {
 type link struct {
 	Weather
 	random *rand.Rand
-	queue  chan parcel // to the goroutine that holds packets for their delay; made when there is one
+	queue  chan parcel // to the goroutine that delays packets; nil until there is a delay
 
 	carried, dropped int
 }
@@ -67,7 +67,7 @@ type parcel struct {
 	packet []byte
 }
 
-// linkQueue bounds the packets that a delayed link holds: what a router's buffer would drop, it drops.
+// linkQueue bounds the packets that a delayed link holds. It drops further packets, as a router's buffer would.
 const linkQueue = 4096
 
 func newForwarder(seed uint64) *forwarder {
@@ -143,7 +143,7 @@ func destination(packet []byte) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// stops says whether an IP packet is one of TCP that does not pass for its ports.
+// stops says whether an IP packet is TCP of ports that are cut.
 func (w *Weather) stops(packet []byte) bool {
 	if w.Port == 0 && w.To == 0 {
 		return false
@@ -218,7 +218,7 @@ func (l *link) hold(ctx context.Context, queue chan parcel) {
 	}
 }
 
-// link returns one direction between two hosts. The mutex is held.
+// link returns one direction between two hosts. The caller holds the mutex.
 func (f *forwarder) link(from, to string) *link {
 	key := [2]string{from, to}
 	l := f.links[key]
@@ -229,7 +229,7 @@ func (f *forwarder) link(from, to string) *link {
 	return l
 }
 
-// sumOf makes a number of a text (FNV-1a), so that each link draws its own losses whatever the order they came up in.
+// sumOf makes a number of a text (FNV-1a), so that each link draws its own losses in whatever order the links came up.
 func sumOf(text string) uint64 {
 	sum := uint64(14695981039346656037)
 	for i := range len(text) {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Gateway puts keys by etcd's HTTP gateway: many in one transaction, and at an instant that is known, which a process
-// for each put would blur.
+// Gateway puts keys by etcd's HTTP gateway: many in one transaction, and at a known instant. A process for each put
+// would blur the time.
 type Gateway struct {
 	URL  string
 	HTTP http.Client

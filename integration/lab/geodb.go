@@ -17,7 +17,7 @@ type Place struct {
 	Latitude, Longitude                      float64
 }
 
-// WriteCityDatabase writes an .mmdb of the type GeoLite2-City that knows these places only.
+// WriteCityDatabase writes an .mmdb of the type GeoLite2-City that knows only these places.
 func WriteCityDatabase(t testing.TB, file string, places []Place) {
 	t.Helper()
 	tree, err := mmdbwriter.New(mmdbwriter.Options{

@@ -13,7 +13,7 @@ import (
 // group is a control group for memory, of version 1 or 2, whichever the machine has.
 type group struct{ dir, mount string }
 
-// newGroup makes one with so many MiB; it goes when the test ends, after what runs in it.
+// newGroup makes one with so many MiB. It is removed when the test ends, after everything that runs in it.
 func newGroup(t testing.TB, name string, mib int) *group {
 	t.Helper()
 	limit := strconv.Itoa(mib << 20)
@@ -50,8 +50,8 @@ func newGroup(t testing.TB, name string, mib int) *group {
 	return nil
 }
 
-// enter is the command that puts what follows it into the group and becomes it. "ip netns exec" has hidden the groups
-// behind a /sys of its own; they are mounted there again.
+// enter is a command that moves itself into the group and then becomes the command that follows it. "ip netns exec"
+// hides the groups behind a /sys of its own, so enter mounts them again.
 func (g *group) enter() []string {
 	return []string{"sh", "-c", g.mount + ` && echo $$ > "$0"/cgroup.procs && exec "$@"`, g.dir}
 }

@@ -19,14 +19,14 @@ import (
 // Binary is the path of the leeward that is tested.
 var Binary string
 
-// workshop is where what the tests build stays: the binary, and variants of it. The next package finds it there, and go
+// workshop is where builds of the tests stay: the binary, and variants of it. The next package finds them there, and go
 // builds only what has changed.
 var workshop string
 
 // Main runs a package's tests, and ends the process: a package calls it from its TestMain.
 //
-// The packages of a checkout take turns. They want the same cores, they hold Leeward to times, and they share the
-// workshop, so go test may start several of them at once, and all but one wait here, for as long as it takes.
+// The packages of a checkout take turns. They use the same cores, they hold Leeward to times, and they share the
+// workshop. go test may start several of them at once; all but one wait here, for as long as it takes.
 func Main(m *testing.M) {
 	flag.Parse()
 	os.Exit(run(m))
@@ -99,8 +99,8 @@ func takeTurn(file string) error {
 	return err
 }
 
-// checkout finds the folder of go.mod, and reads the folders of all sources below it: go test then knows that a result
-// that it has kept is of another binary.
+// checkout finds the folder of go.mod, and reads the folders of all sources below it. So go test knows that a cached
+// result belongs to another binary.
 func checkout() (root string, err error) {
 	root, err = os.Getwd()
 	if err != nil {
@@ -118,11 +118,11 @@ func checkout() (root string, err error) {
 		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), ".") {
 			return fs.SkipDir
 		}
-		return nil // what goes away meanwhile is no source
+		return nil // a file that has just gone is not a source
 	})
 }
 
-// Need skips the test, saying which part is missing, or fails it where CI=true promises that all parts are there.
+// Need skips the test, saying which part is missing. If CI=true promises that all parts are there, it fails the test.
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
@@ -140,7 +140,7 @@ func NeedRoot(t testing.TB) {
 	}
 }
 
-// Missing skips the test for want of something, or fails it in CI.
+// Missing skips the test because something is missing; in CI it fails the test.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

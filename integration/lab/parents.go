@@ -11,9 +11,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// startParents serves a root zone and a zone test., both of the test's own, in the namespace of h: the true delegation
-// that a resolver follows to example.test. Each zone has its address there, and servers are the names and addresses
-// that example.test is delegated to, with glue.
+// startParents serves a root zone and a zone test., both of the test's own, in the namespace of h. This is the true
+// delegation that a resolver follows to example.test. Each zone has its own address. servers are the names and
+// addresses that example.test is delegated to, with glue.
 func startParents(t testing.TB, h *Host, root, tld string, servers map[string][]string) {
 	t.Helper()
 	var delegation strings.Builder
@@ -41,7 +41,7 @@ a.nic.test. 3600 A %s
 %s`, tld, &delegation))
 }
 
-// startParent serves one zone that holds delegations: enough of RFC 1034 4.3.2 for a resolver on its way down.
+// startParent serves one zone of delegations: as much of RFC 1034 4.3.2 as a resolver needs on its way down.
 func startParent(t testing.TB, h *Host, address, origin, zone string) {
 	t.Helper()
 	var all []dns.RR

@@ -26,14 +26,14 @@ type Process struct {
 	Gone chan struct{} // closed when it has been waited for
 }
 
-// Start runs argv in the namespace of h, or on the machine where h is nil, and stops it when the test ends. What it
-// wrote is shown if the test failed.
+// Start runs argv in the namespace of h, or on the machine if h is nil, and stops it when the test ends. If the test
+// failed, it shows what the process wrote.
 func Start(t testing.TB, h *Host, name string, argv ...string) *Process {
 	t.Helper()
 	return StartWith(t, h, name, nil, argv...)
 }
 
-// StartWith is start with an environment; nil is that of the test.
+// StartWith is Start with an environment; nil is that of the test.
 func StartWith(t testing.TB, h *Host, name string, env []string, argv ...string) *Process {
 	t.Helper()
 	if h != nil {
@@ -41,7 +41,7 @@ func StartWith(t testing.TB, h *Host, name string, env []string, argv ...string)
 	}
 	p := &Process{name: name, Cmd: exec.Command(argv[0], argv[1:]...), Gone: make(chan struct{})}
 	p.Cmd.Env = env
-	// A pipe of our own, so that a process can be seen to end although nobody reads what it wrote.
+	// A pipe of our own shows that a process ends even if nobody reads what it wrote.
 	read, written, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func StartWith(t testing.TB, h *Host, name string, env []string, argv ...string)
 		p.Cmd.Wait()
 		select {
 		case <-copied:
-		case <-time.After(time.Second): // nobody reads, or a child of it lives on
+		case <-time.After(time.Second): // nobody reads, or a child lives on
 		}
 		close(p.Gone)
 	}()
@@ -97,7 +97,7 @@ func (p *Process) Signal(t testing.TB, sig syscall.Signal) {
 	}
 }
 
-// Terminate sends SIGTERM and returns the exit status; -1 for death by a signal.
+// Terminate sends SIGTERM and returns the exit status; -1 if a signal ended the process.
 func (p *Process) Terminate(t testing.TB) int {
 	t.Helper()
 	p.Signal(t, syscall.SIGTERM)
@@ -138,8 +138,8 @@ func (w *transcript) Write(b []byte) (int, error) {
 	return w.buf.Write(b)
 }
 
-// Unread leaves in the pipe all that the process writes from now on, until the test ends: once it is full, who writes
-// waits.
+// Unread leaves in the pipe everything that the process writes from now on, until the test ends. Once the pipe is full,
+// a writer waits.
 func (w *transcript) Unread(t testing.TB) {
 	deaf := make(chan struct{})
 	w.mu.Lock()
@@ -159,7 +159,7 @@ func (w *transcript) Tail(lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// Outcome is what a command that ran to its end left.
+// Outcome is the result of a command that has ended.
 type Outcome struct {
 	Stdout, Stderr string
 	Code           int
@@ -191,7 +191,7 @@ func Command(t testing.TB, h *Host, stdin string, argv ...string) Outcome {
 	return Outcome{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// Must is command that has to succeed; it returns the standard output.
+// Must is Command, and fails the test if that fails. It returns the standard output.
 func Must(t testing.TB, h *Host, argv ...string) string {
 	t.Helper()
 	o := Command(t, h, "", argv...)
@@ -201,8 +201,8 @@ func Must(t testing.TB, h *Host, argv ...string) string {
 	return o.Stdout
 }
 
-// Until asks met again every 20 ms until it returns nil; it fails the test with met's last word once limit has passed.
-// A black box has nothing to wait on but its answers.
+// Until calls met every 20 ms until it returns nil. Once limit has passed, it fails the test with met's last error. A
+// black box offers nothing to wait on but its answers.
 func Until(t testing.TB, limit time.Duration, what string, met func() error) {
 	t.Helper()
 	deadline := time.Now().Add(limit)

@@ -63,8 +63,8 @@ func Ask(h *Host, server string, q Question) (*dns.Msg, error) {
 	return Exchange(c, q.Message(), 5*time.Second)
 }
 
-// Exchange sends m on c and reads its response; other responses on c before it (of queries that were given up) are
-// passed over.
+// Exchange sends m on c and reads its response. It ignores other responses on c, which belong to queries that were
+// given up.
 func Exchange(c net.Conn, m *dns.Msg, limit time.Duration) (*dns.Msg, error) {
 	conn := &dns.Conn{Conn: c, UDPSize: 4096}
 	conn.SetDeadline(time.Now().Add(limit))
@@ -113,7 +113,7 @@ func RDATA(m *dns.Msg) []string {
 	return all
 }
 
-// Scope returns the ECS scope prefix length of a response, -1 if it has none.
+// Scope returns the ECS scope prefix length of a response, or -1 if it has none.
 func Scope(m *dns.Msg) int {
 	if o := m.IsEdns0(); o != nil {
 		for _, option := range o.Option {
@@ -125,8 +125,8 @@ func Scope(m *dns.Msg) int {
 	return -1
 }
 
-// Expect asks until the answer to q is exactly these data (an RCODE such as "NXDOMAIN" stands for itself, "NODATA" for
-// an empty NOERROR) or limit has passed.
+// Expect asks until the answer to q is exactly these data, or limit has passed. An RCODE such as "NXDOMAIN" stands for
+// itself, "NODATA" for an empty NOERROR.
 func Expect(t testing.TB, limit time.Duration, server string, q Question, want ...string) {
 	t.Helper()
 	slices.Sort(want)
@@ -142,7 +142,7 @@ func Expect(t testing.TB, limit time.Duration, server string, q Question, want .
 	})
 }
 
-// VerdictOf is what expect compares: the data, or what stands for there being none.
+// VerdictOf returns what Expect compares: the data, or a word if there are none.
 func VerdictOf(m *dns.Msg) []string {
 	switch {
 	case m.Rcode != dns.RcodeSuccess:

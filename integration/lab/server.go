@@ -23,12 +23,12 @@ type Server struct {
 	Host    *Host
 	Name    string
 	Process *Process
-	Current atomic.Pointer[Process] // the same, for others than who starts and stops it
+	Current atomic.Pointer[Process] // the same, for those who do not start and stop it
 	DNS     string                  // address and port of its first --listen
 	Admin   string                  // address and port
 	Argv    []string                // to start it again
-	Clock   *wallClock              // nil: it has the machine's
-	Within  []string                // what it is run by: the command before its own, none usually
+	Clock   *wallClock              // nil: the machine's
+	Within  []string                // a command before its own; usually none
 	HTTP    http.Client
 }
 
@@ -41,7 +41,7 @@ func Serve(t testing.TB, name string, args ...string) *Server {
 	return s
 }
 
-// NewServer is serve without starting it.
+// NewServer is Serve without starting it.
 func NewServer(t testing.TB, name string, args ...string) *Server {
 	t.Helper()
 	port := LoopbackPort(t)
@@ -53,7 +53,7 @@ func NewServer(t testing.TB, name string, args ...string) *Server {
 	return ServerAt(nil, name, fmt.Sprintf("127.0.0.1:%d", port), admin, append(listen, args...)...)
 }
 
-// ServerAt describes a server in a namespace, or on the machine where h is nil. args hold its --listen.
+// ServerAt describes a server in a namespace, or on the machine if h is nil. args hold its --listen.
 func ServerAt(h *Host, name, dnsAddr, adminAddr string, args ...string) *Server {
 	s := &Server{Host: h, Name: name, DNS: dnsAddr, Admin: adminAddr}
 	s.Argv = append([]string{Binary, "serve", "--id", name, "--admin", adminAddr}, args...)
@@ -123,7 +123,7 @@ func Leeward(t testing.TB, stdin string, args ...string) Outcome {
 	return Command(t, nil, stdin, append([]string{Binary}, args...)...)
 }
 
-// LeewardOK is leeward that has to end with 0; it returns the standard output.
+// LeewardOK is Leeward, and fails the test unless the exit status is 0. It returns the standard output.
 func LeewardOK(t testing.TB, stdin string, args ...string) string {
 	t.Helper()
 	o := Leeward(t, stdin, args...)
@@ -144,7 +144,7 @@ func Loopback6() bool {
 }
 
 // Samples sums the samples of a metric whose labels contain all of the texts, such as state="following". found is false
-// where there is none.
+// if there are none.
 func (s *Server) Samples(name string, labels ...string) (sum float64, found bool, err error) {
 	_, body, err := s.Get("/metrics")
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *Server) Samples(name string, labels ...string) (sum float64, found bool
 	return sum, found, nil
 }
 
-// Metric is Samples for those whose labels contain one text; it is 0 where there is none.
+// Metric is Samples for labels that contain one text; it is 0 if there are none.
 func (s *Server) Metric(t testing.TB, name, labels string) float64 {
 	t.Helper()
 	sum, _, err := s.Samples(name, labels)

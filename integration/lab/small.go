@@ -42,7 +42,7 @@ func Filled(t testing.TB) *Member {
 	return m
 }
 
-// MasterFile is a zone as people have them.
+// MasterFile is a zone as people write it.
 const MasterFile = `$ORIGIN example.test.
 $TTL 300
 @       IN SOA ns1 hostmaster ( 2026112301 3600 900 86400 30 )

@@ -18,18 +18,18 @@ func (w Window) Holds(at time.Time) bool {
 	return !at.Before(w.From) && (w.Until.IsZero() || at.Before(w.Until))
 }
 
-// Stalls are the times in which this process, or one that is watched, did not run although it should have: the machine
-// had something else to do.
+// Stalls are the times in which this process, or a watched one, did not run although it should have, because the
+// machine had other work.
 type Stalls struct {
 	mu  sync.Mutex
 	all []Window
 }
 
-// leastStall is what counts as one.
+// leastStall is the shortest stall that counts.
 const leastStall = 100 * time.Millisecond
 
-// Watch notes stalls of this process, which a ticker shows, and of the processes, whose threads' waiting for a core the
-// kernel counts, until stop.
+// Watch notes stalls until stop. A ticker shows those of this process. For the other processes, the kernel counts how
+// long their threads wait for a core.
 func (s *Stalls) Watch(processes func() []*Process) (stop func()) {
 	done := make(chan struct{})
 	var running sync.WaitGroup
@@ -87,7 +87,7 @@ func (s *Stalls) Longest() (d time.Duration) {
 	return d
 }
 
-// Between returns for how long the machine stood still between two times: each instant once.
+// Between returns for how long the machine stood still between two times. It counts each instant once.
 func (s *Stalls) Between(from, until time.Time) (sum time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,10 +110,10 @@ func (s *Stalls) Between(from, until time.Time) (sum time.Duration) {
 	return sum
 }
 
-// Thread is what one has run for, and waited for a core.
+// Thread is how long a thread has run, and waited for a core.
 type Thread struct{ Ran, Waited time.Duration }
 
-// Threads returns what the threads of a process have run for and waited for a core, by the file that says so.
+// Threads returns how long the threads of a process have run and waited for a core, by the file that says so.
 func Threads(p *Process) map[string]Thread {
 	all := map[string]Thread{}
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.Cmd.Process.Pid))
@@ -130,8 +130,8 @@ func Threads(p *Process) map[string]Thread {
 	return all
 }
 
-// waited returns the longest that a thread of the processes has waited for a core since the last time, which before
-// keeps.
+// waited returns the longest that a thread of the processes has waited for a core since the last call. before keeps the
+// figures of that call.
 func waited(processes []*Process, before map[string]time.Duration) (longest time.Duration) {
 	for _, p := range processes {
 		for file, thread := range Threads(p) {
@@ -144,7 +144,7 @@ func waited(processes []*Process, before map[string]time.Duration) (longest time
 	return longest
 }
 
-// calm is for how long nothing stalls before a test that has failed is played again.
+// calm is how long nothing must stall before a failed test is run again.
 const calm = 3 * time.Second
 
 // AwaitCalm returns when the machine has not stood still for a while, or not within a minute.

@@ -18,18 +18,18 @@ import (
 	"time"
 )
 
-// Plan is what a world is made with. TTL and detection are short so that tests are, too; what they assert are the
+// Plan is what a world is made with. TTL and detection are short so that tests are short too; tests assert the
 // relations between them.
 type Plan struct {
 	TTL            time.Duration // of policies
 	Every, Timeout time.Duration // of probes
 	Fall, Rise     int
-	Hold           time.Duration // see health.Tracker; none, so that what comes back does at once
+	Hold           time.Duration // see health.Tracker; 0, so that recovered endpoints return at once
 	Monitor        string        // more of the monitor, as lines of its document
 	Seed           uint64        // of a forwarder between the hosts; 0: they are on a switch
 	Etcd           []string      // more flags of its members
 	Version        string        // commit that the servers are built from; empty: what is tested
-	// when the resolver forgets that a server was down; 0: as unbound does, after 15 minutes
+	// When the resolver forgets that a server was down; 0: after 15 minutes, as unbound does.
 	Forgets     time.Duration
 	Descriptors int  // that each server may have; 0: as many as this process
 	Memory      int  // MiB that each server may have, in a control group of its own; 0: no limit
@@ -71,10 +71,10 @@ func (r *Region) ClientAddress() netip.Addr {
 	return netip.MustParsePrefix(r.Client.Network).Addr().Next()
 }
 
-// World is three regions and who asks them.
+// World is three regions and their clients.
 type World struct {
 	Plan     Plan
-	Dir      string   // where everything keeps what it keeps
+	Dir      string   // the folder for all files
 	URLs     []string // of etcd
 	geodb    string
 	Yard     *Yard
@@ -219,7 +219,7 @@ func (w *World) Resources() string {
 		"---\nkind: Monitor\nname: web\nhttp: {port: 80, path: /healthz, status: 200-299, body: ok}\ninterval: "+
 			"%v\ntimeout: %v\nfall: %d\nrise: %d\n%s", w.Plan.Every, w.Plan.Timeout, w.Plan.Fall, w.Plan.Rise,
 		w.Plan.Monitor)
-	if w.Plan.Version == "" { // which an older version may not know
+	if w.Plan.Version == "" { // an older version may not know it
 		fmt.Fprintf(&b, "hold: %v\n", w.Plan.Hold)
 	}
 	pools := func(names []string) string { return "[www-" + strings.Join(names, ", www-") + "]" }
@@ -264,8 +264,8 @@ func startEndpoint(t testing.TB, h *Host, address string) *http.Server {
 	return s
 }
 
-// startClient lays out the client's namespace: an address for a client of each region, and unbound, which follows the
-// delegation from the root and tells the three servers its clients' subnets.
+// startClient makes the client's namespace: an address for a client of each region, and unbound, which follows the
+// delegation from the root and sends its clients' subnets to the three servers.
 func (w *World) startClient(t testing.TB, dir string) {
 	parents := w.Yard.Host(t, "parents", netip.MustParsePrefix("10.77.8.1/16"), netip.MustParsePrefix("10.77.8.2/16"))
 	servers := map[string][]string{}
@@ -322,7 +322,7 @@ func (w *World) startClient(t testing.TB, dir string) {
 	Start(t, w.Client, "unbound", "unbound", "-d", "-c", conf)
 }
 
-// Region returns the one of that name.
+// Region returns the region of that name.
 func (w *World) Region(name string) *Region {
 	return w.Regions[slices.IndexFunc(w.Regions, func(r *Region) bool { return r.Name == name })]
 }
@@ -333,8 +333,8 @@ func (w *World) Leader(t testing.TB) *Member {
 	return leader.Etcd
 }
 
-// Led returns the region whose member of etcd leads, and those whose members follow, of all members that run. It waits
-// for a leader that all of them know.
+// Led returns the region whose member of etcd leads, and those whose members follow, among the members that run. It
+// waits for a leader that all of them know.
 func (w *World) Led(t testing.TB) (leader *Region, followers []*Region) {
 	Until(t, 30*time.Second, "etcd has a leader", func() error {
 		leader, followers = nil, nil

@@ -18,13 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Yard is hosts in namespaces of their own, each on one cable, and what the cables meet in: a switch of the kernel's in
-// a namespace of its own, which is fast, or a forwarder in the test process, which can do to packets whatever a
-// scenario asks for. Names are unique to the run, so two runs do not meet, and all of it goes when the test ends.
+// Yard is hosts in namespaces of their own, each on one cable. The cables meet in a switch of the kernel, in a
+// namespace of its own, which is fast; or in a forwarder in the test process, which can do to packets whatever a
+// scenario asks for. Names are unique to the run, so two runs do not meet. Everything is removed when the test ends.
 type Yard struct {
 	prefix    string     // of namespaces: "lw-<pid>-<n>-"
 	hub       string     // the switch's namespace
-	Forwarder *forwarder // in place of the switch, where it is not nil
+	Forwarder *forwarder // in place of the switch, if it is not nil
 	IPv6      bool
 }
 
@@ -38,7 +38,7 @@ type Host struct {
 
 var yards atomic.Int32
 
-// NewYard lays out a switch with a table in which ports can be cut.
+// NewYard makes a switch with a table in which ports can be cut.
 func NewYard(t testing.TB) *Yard {
 	t.Helper()
 	NeedRoot(t)
@@ -56,7 +56,7 @@ func NewYard(t testing.TB) *Yard {
 	return y
 }
 
-// newForwardedYard lays out a yard whose packets pass a forwarder.
+// newForwardedYard makes a yard whose packets pass a forwarder.
 func newForwardedYard(t testing.TB, seed uint64) *Yard {
 	t.Helper()
 	NeedRoot(t)
@@ -82,7 +82,7 @@ func bareYard(t testing.TB) *Yard {
 	return y
 }
 
-// Host adds a host with these addresses on its cable; IPv6 ones are left out where the machine has none.
+// Host adds a host with these addresses on its cable. It leaves out IPv6 addresses if the machine has no IPv6.
 func (y *Yard) Host(t testing.TB, name string, addresses ...netip.Prefix) *Host {
 	t.Helper()
 	h := &Host{yard: y, Name: name, namespace: y.prefix + name, port: "to-" + name}
@@ -90,7 +90,7 @@ func (y *Yard) Host(t testing.TB, name string, addresses ...netip.Prefix) *Host 
 	t.Cleanup(func() { exec.Command("ip", "netns", "del", h.namespace).Run() })
 	if y.Forwarder != nil {
 		y.Forwarder.plug(t, h, "cable")
-		// What waits while this process does not run must not be lost: a TUN device holds 500 packets unless told
+		// Packets that wait while this process does not run must not be lost: a TUN device holds 500 unless told
 		// otherwise.
 		Must(t, nil, "ip", "-n", h.namespace, "link", "set", "cable", "txqueuelen", "20000")
 	} else {
@@ -123,7 +123,7 @@ func (h *Host) Address(t testing.TB, a netip.Prefix, device string) {
 	}
 }
 
-// UseNameserver has programs that start in the host's namespace from now on ask this address for names.
+// UseNameserver makes programs that start in the host's namespace from now on ask this address for names.
 func (h *Host) UseNameserver(t testing.TB, address string) {
 	t.Helper()
 	of := filepath.Join("/etc/netns", h.namespace) // ip netns exec lays it over /etc
@@ -134,8 +134,7 @@ func (h *Host) UseNameserver(t testing.TB, address string) {
 	Write(t, filepath.Join(of, "resolv.conf"), "nameserver "+address+"\n")
 }
 
-// Cut drops everything between the host and the others, both ways and without a word: no link goes down, no error comes
-// back.
+// Cut silently drops everything between the host and the others, both ways: no link goes down, no error comes back.
 func (y *Yard) Cut(t testing.TB, h *Host) {
 	t.Helper()
 	if y.Forwarder != nil {
@@ -145,7 +144,7 @@ func (y *Yard) Cut(t testing.TB, h *Host) {
 	Must(t, nil, "ip", "netns", "exec", y.hub, "nft", "add", "element", "bridge", "yard", "off", "{ "+h.port+" }")
 }
 
-// Heal undoes cut.
+// Heal undoes Cut.
 func (y *Yard) Heal(t testing.TB, h *Host) {
 	t.Helper()
 	if y.Forwarder != nil {
@@ -155,8 +154,8 @@ func (y *Yard) Heal(t testing.TB, h *Host) {
 	Must(t, nil, "ip", "netns", "exec", y.hub, "nft", "delete", "element", "bridge", "yard", "off", "{ "+h.port+" }")
 }
 
-// Do calls f on a thread inside the host's namespace: sockets that f opens belong to the host for ever, whoever uses
-// them. f must open them in its own goroutine. Where h is nil, f is called as it is.
+// Do calls f on a thread inside the host's namespace. Sockets that f opens belong to the host for ever, whoever uses
+// them. f must open them in its own goroutine. If h is nil, f is simply called.
 func (h *Host) Do(f func() error) error {
 	if h == nil {
 		return f()
@@ -186,7 +185,7 @@ func (h *Host) Do(f func() error) error {
 	return ferr
 }
 
-// Dial opens a socket in the host's namespace, or on the machine where h is nil.
+// Dial opens a socket in the host's namespace, or on the machine if h is nil.
 func (h *Host) Dial(dialer net.Dialer, network, address string) (c net.Conn, err error) {
 	if h == nil {
 		return dialer.Dial(network, address)
@@ -218,7 +217,7 @@ func (h *Host) ListenPacket(t testing.TB, address string) (c net.PacketConn) {
 	return c
 }
 
-// sweepNamespaces removes what runs that were killed left behind: namespaces named after a process that is no more.
+// sweepNamespaces removes what killed runs left behind: namespaces named after a process that no longer exists.
 func sweepNamespaces() {
 	entries, err := os.ReadDir("/run/netns")
 	if err != nil {
