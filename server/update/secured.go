@@ -35,8 +35,8 @@ func (c *content) unproven(r rr.Record) error {
 		"the server makes the %s records of a signed zone; ask for the records that they are about", r.Type)
 }
 
-// unmade refuses a change to records that signing makes, or that it cannot sign: it would be stored, but never served. A
-// deletion is taken if the store still has such records from before the zone was signed, so that they can be cleaned
+// unmade refuses a change to records that signing makes, or that it cannot sign: it would be stored, but never served.
+// A deletion is taken if the store still has such records from before the zone was signed, so that they can be cleaned
 // up.
 func (c *content) unmade(r rr.Record) error {
 	if !c.zone.Signed() {
