@@ -232,9 +232,20 @@ update: [{key: acme, names: ["_acme-challenge.**"], types: [TXT]}]
 	if err := s.as("root", "role", "revoke-permission", "leeward-oncall", "/leeward.servers/", "--prefix"); err != nil {
 		t.Fatal(err)
 	}
-	const due = "the user needs a role that reads the prefix /leeward.servers/"
-	if _, out, _ := command(t, append(s.flags("oncall"), "status")...); !strings.Contains(out, due) {
-		t.Errorf("a status without that right does not say %q:\n%s", due, out)
+	const due = "the user needs a role that reads the prefix "
+	if _, out, _ := command(t, append(s.flags("oncall"), "status")...); !strings.Contains(out, due+"/leeward.servers/") {
+		t.Errorf("a status without that right does not say what is due:\n%s", out)
+	}
+
+	// Without any right, each verb says so, and does not wait for an etcd that has answered.
+	if err := s.as("root", "user", "revoke-role", "oncall", "leeward-oncall"); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"status", "explain www.example.test --client 198.51.100.7"} {
+		status, out, errs := command(t, append(s.flags("oncall"), strings.Fields(line)...)...)
+		if status != 1 || !strings.Contains(errs, due+"/leeward/") || strings.Contains(errs, "waiting") {
+			t.Errorf("%s without a role: status %d\n%s%s", line, status, out, errs)
+		}
 	}
 }
 

@@ -91,11 +91,8 @@ func (l *Link) renew(ctx context.Context) error {
 		}
 	}
 	l.metrics.written(1, err)
-	if errors.Is(err, etcd.ErrDenied) {
-		return fmt.Errorf("%w: grant this user readwrite on the prefix %s too", err, l.etcd.Key(etcd.Servers))
-	}
 	if err != nil {
-		return err
+		return l.etcd.Due(err, "reads and writes", etcd.Servers)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -154,11 +151,9 @@ func Bystanders(ctx context.Context, c *etcd.Cluster) (all []json.RawMessage, si
 	if err != nil && ctx.Err() == nil {
 		all, silent, err = bystanders(ctx, c, etcd.Alone())
 	}
-	if errors.Is(err, etcd.ErrDenied) {
-		err = fmt.Errorf("%w: the user needs a role that reads the prefix %s", err, c.Key(etcd.Servers))
-	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading what servers that do not probe say of themselves: %w", err)
+		return nil, nil, fmt.Errorf("reading what servers that do not probe say of themselves: %w",
+			c.Due(err, "reads", etcd.Servers))
 	}
 	return all, silent, nil
 }

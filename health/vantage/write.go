@@ -280,6 +280,7 @@ func (l *Link) note(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	connected := err == nil || errors.Is(err, etcd.ErrConflict)
+	err = l.etcd.Due(err, "reads and writes", etcd.Vantages)
 	if connected != l.status.Connected {
 		l.status.Connected, l.status.Since = connected, l.options.Now()
 		if connected {

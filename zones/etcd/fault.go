@@ -92,11 +92,8 @@ func (c *Cluster) Explain(ctx context.Context, err error) error {
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, ErrDenied), errors.Is(err, rpctypes.ErrUserEmpty):
-		return fmt.Errorf("%s: %w: the user needs a role that reads and writes the prefix %s",
-			c.where(), err, c.Prefix())
-	case errors.Is(err, rpctypes.ErrAuthFailed):
-		return fmt.Errorf("%s: %w: check the user's name and password", c.where(), err)
+	case Refused(err):
+		return fmt.Errorf("%s: %w", c.where(), c.Due(err, "reads and writes", ""))
 	case !errors.Is(err, context.DeadlineExceeded) && s.Code() != codes.DeadlineExceeded:
 		return fmt.Errorf("%s: %w", c.where(), err)
 	}
@@ -114,6 +111,23 @@ func (c *Cluster) Explain(ctx context.Context, err error) error {
 			"bring back a majority of etcd's members (etcdctl endpoint status --cluster)", c.where())
 	}
 	return fmt.Errorf("%s did not answer within %v", c.where(), c.Options.Timeout)
+}
+
+// Refused reports whether an error is etcd's word that the user may not do this. To try again does not help.
+func Refused(err error) bool {
+	return errors.Is(err, ErrDenied) || errors.Is(err, rpctypes.ErrUserEmpty) || errors.Is(err, rpctypes.ErrAuthFailed)
+}
+
+// Due adds to an error what to do about it if the user is Refused: rights ("reads") are those that it needs below a
+// folder. It returns every other error as it is.
+func (c *Conn) Due(err error, rights, folder string) error {
+	switch {
+	case errors.Is(err, rpctypes.ErrAuthFailed):
+		return fmt.Errorf("%w: check the user's name and password", err)
+	case Refused(err):
+		return fmt.Errorf("%w: the user needs a role that %s the prefix %s", err, rights, c.cluster.Key(folder))
+	}
+	return err
 }
 
 // Busy reports whether an error means that etcd did not answer in time.

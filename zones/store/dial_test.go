@@ -157,6 +157,12 @@ func TestSecure(t *testing.T) {
 		if _, err := e.List(ctx); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
+		// Who follows is told the same: here to read is enough.
+		want := strings.ReplaceAll(c.want, "reads and writes", "reads")
+		follower := sourcetest.Follow(t, e.Follow)
+		if err := follower.State(zones.CutOff, 0).Err; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("following, %s: %v, want %q", c.name, err, want)
+		}
 	}
 	named := files
 	named.ServerName = "etcd.example"

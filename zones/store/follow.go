@@ -54,7 +54,7 @@ func (e *Store) Follow(ctx context.Context, deliver func(zones.Batch), tell func
 			// Something keeps ending sessions at once, perhaps a proxy in between: go slower from here on.
 		}
 		if f.condition.State != zones.HistoryChanged {
-			f.say(zones.CutOff, fmt.Errorf("%s: %w", f.condition.Endpoint, err))
+			f.say(zones.CutOff, fmt.Errorf("%s: %w", f.condition.Endpoint, f.Due(err, "reads", "")))
 		}
 		if !f.turns.Next(ctx) {
 			return ctx.Err()

@@ -114,7 +114,7 @@ func (c *cookieSharing) run(ctx context.Context) {
 		case err.Error() != c.trouble:
 			c.trouble = err.Error()
 			c.log.Warn("cookie secrets are not shared through etcd: going on with those that are in use", "key",
-				etcd.CookieSecret, "err", err)
+				etcd.CookieSecret, "err", c.etcd.Due(err, "reads and writes", etcd.CookieSecret))
 		}
 	}
 }

@@ -147,8 +147,12 @@ func (o *Observer) ready(ctx context.Context, conditions <-chan zones.Condition,
 	for last.State != zones.Following || synced != nil {
 		select {
 		case last = <-conditions:
-			if last.State == zones.CutOff && o.etcd == nil {
+			switch {
+			case last.State != zones.CutOff:
+			case o.etcd == nil:
 				return last.Err
+			case etcd.Refused(last.Err):
+				return fmt.Errorf("the resources cannot be read: %w", last.Err)
 			}
 		case <-synced:
 			synced = nil

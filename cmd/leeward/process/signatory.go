@@ -184,7 +184,7 @@ func (g *signatory) run(ctx context.Context) {
 		}
 		g.turned = time.Now()
 		if err := g.turn(ctx); ctx.Err() == nil {
-			g.tell(err)
+			g.tell(g.etcd.Due(err, "reads and writes", etcd.Signatures))
 		}
 	}
 }

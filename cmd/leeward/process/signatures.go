@@ -88,7 +88,8 @@ func followSignatures(ctx context.Context, c *etcd.Cluster, log *slog.Logger, w 
 		}
 		if !errors.Is(err, etcd.ErrCompacted) && failing == "" {
 			failing = err.Error()
-			log.Warn("signatures in etcd cannot be followed: trying on", "err", err)
+			log.Warn("signatures in etcd cannot be followed: trying on", "err",
+				c.Due(err, "reads", etcd.Signatures))
 		}
 		if !turns.Next(ctx) {
 			return
