@@ -195,7 +195,7 @@ func (w *tree) listen() string {
 	return ""
 }
 
-var keyWalkUpdate = flag.Bool("update", false, "write testdata/keywalk anew")
+var keyWalkUpdate = flag.Bool("update", false, "write testdata/keywalk and keycheck anew")
 
 // TestKeyWalk: key check from the root says what a resolver would, and which server makes the difference.
 func TestKeyWalk(t *testing.T) {
