@@ -162,3 +162,64 @@ func BenchmarkAhead(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkDO is what the DO bit adds to an answer of a batch, each of another name. Before each batch other memory is
+// read, as the kernel does.
+func BenchmarkDO(b *testing.B) {
+	for _, policies := range []int{100, 10_000} {
+		for _, static := range []bool{false, true} {
+			b.Run(fmt.Sprintf("names=%d/static=%v", policies, static), func(b *testing.B) {
+				f, _ := newSigned(b)
+				var text strings.Builder
+				for i := range policies {
+					if static {
+						fmt.Fprintf(&text, "{kind: Record, name: signed.test/n%d/A, data: [192.0.2.1]}\n---\n", i)
+						continue
+					}
+					fmt.Fprintf(&text, "{kind: Policy, name: n%d.signed.test, rules: [{failover: [solo]}]}\n---\n", i)
+				}
+				text.WriteString("{kind: Pool, name: solo, region: eu}\n---\n" +
+					"{kind: Endpoint, name: solo/a, addresses: [192.0.2.9]}\n")
+				f.apply(b, text.String())
+				r, err := New(Options{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Publish(f.state())
+				w := r.newWorker(udp)
+				var requests [2][][]byte
+				for i := range 8192 {
+					name := fmt.Sprintf("n%d.signed.test.", i*7919%policies)
+					for do := range requests {
+						requests[do] = append(requests[do], signedRequest(b, name, 1, do == 1))
+					}
+				}
+				other, sum := make([]byte, 2<<20), byte(0)
+				out, at := make([]byte, 0, wire.UDPSize), 0
+				var all [2]time.Duration
+				n := 0
+				for b.Loop() {
+					for do := range requests {
+						for i := 0; i < len(other); i += 64 {
+							sum += other[i]
+						}
+						begin := time.Now()
+						w.Ahead(mostAhead, func(i int) ([]byte, netip.Addr) { return requests[do][at+i], loopback })
+						for i := range mostAhead {
+							if response, _ := w.Respond(requests[do][at+i], loopback, false, out); len(response) < 50 {
+								b.Fatal("not answered")
+							}
+						}
+						all[do] += time.Since(begin)
+						w.Flush()
+						at = (at + mostAhead) % len(requests[0])
+					}
+					n += mostAhead
+				}
+				b.ReportMetric(float64(all[0])/float64(n), "without-ns/answer")
+				b.ReportMetric(float64(all[1])/float64(n), "do-ns/answer")
+				b.ReportMetric(float64(all[1])/float64(all[0])+0*float64(sum), "ratio")
+			})
+		}
+	}
+}

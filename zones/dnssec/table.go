@@ -16,7 +16,7 @@ type table struct {
 // tableState is a hash table with open addressing. Its slots are filled while it is being read. An entry, and the state
 // that has its chunk, are stored before its slot is. An entry never changes.
 type tableState struct {
-	slots  []atomic.Uint32 // number of the entry + 1; 0: free. Their number is a power of two.
+	slots  []atomic.Uint64 // see slotOf; 0: free. Their number is a power of two.
 	chunks [][]signed      // see place
 	count  int             // number of entries
 }
@@ -44,6 +44,10 @@ func place(n uint32) (chunk, at uint32) {
 // chunkSize returns how many entries a chunk has.
 func chunkSize(chunk int) int { return 1 << min(max(chunkFirst-1+chunk, chunkFirst), chunkLast) }
 
+// slotOf returns what the slot of the n-th entry has: its number + 1, and half of the identity's other word. So a
+// look-up that comes upon the slots of others does not read their entries, each of which it would wait for.
+func slotOf(n uint32, id Identity) uint64 { return id.b&^(1<<32-1) | uint64(n+1) }
+
 // entry returns the n-th entry.
 func (s *tableState) entry(n uint32) *signed {
 	chunk, at := place(n)
@@ -63,11 +67,14 @@ func (t *table) find(id Identity) *[SignatureSize]byte {
 	}
 	mask := uint64(len(s.slots) - 1)
 	for i := id.a & mask; ; i = (i + 1) & mask {
-		n := s.slots[i].Load()
-		if n == 0 {
+		slot := s.slots[i].Load()
+		if slot == 0 {
 			return nil
 		}
-		chunk, at := place(n - 1)
+		if (slot^id.b)>>32 != 0 {
+			continue
+		}
+		chunk, at := place(uint32(slot) - 1)
 		if int(chunk) >= len(s.chunks) { // the chunk is of a later state, which is stored by now
 			return t.find(id)
 		}
@@ -86,7 +93,7 @@ func (t *table) add(id Identity, signature [SignatureSize]byte) *[SignatureSize]
 	}
 	s := t.state.Load()
 	if s == nil {
-		s = &tableState{slots: make([]atomic.Uint32, 16)}
+		s = &tableState{slots: make([]atomic.Uint64, 16)}
 	}
 	next := *s
 	if chunk, _ := place(uint32(s.count)); int(chunk) == len(s.chunks) {
@@ -94,21 +101,22 @@ func (t *table) add(id Identity, signature [SignatureSize]byte) *[SignatureSize]
 		next.chunks = append(s.chunks, more) // whoever has the previous state does not look there
 	}
 	if (s.count+1)*4 > len(s.slots)*3 {
-		next.slots = make([]atomic.Uint32, 2*len(s.slots))
+		next.slots = make([]atomic.Uint64, 2*len(s.slots))
 		for n := range s.count {
-			next.slot(next.entry(uint32(n)).of).Store(uint32(n + 1))
+			of := next.entry(uint32(n)).of
+			next.slot(of).Store(slotOf(uint32(n), of))
 		}
 	}
 	e := next.entry(uint32(s.count))
 	*e = signed{id, signature}
 	next.count++
 	t.state.Store(&next)
-	next.slot(id).Store(uint32(next.count))
+	next.slot(id).Store(slotOf(uint32(next.count-1), id))
 	return &e.signature
 }
 
 // slot returns the free slot for an identity.
-func (s *tableState) slot(id Identity) *atomic.Uint32 {
+func (s *tableState) slot(id Identity) *atomic.Uint64 {
 	mask := uint64(len(s.slots) - 1)
 	i := id.a & mask
 	for s.slots[i].Load() != 0 {
