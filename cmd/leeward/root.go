@@ -76,6 +76,8 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 			inv.env[name] = value
 		}
 	}
+	inv.page.Within(screen.ColumnsOf(inv.env["COLUMNS"]))
+	inv.told.Within(screen.ColumnsOf(inv.env["COLUMNS"]))
 	root := newRoot(inv)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

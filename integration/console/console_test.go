@@ -159,6 +159,13 @@ func TestConsole(t *testing.T) {
 			if is := eval[int64](b, "document.documentElement.scrollWidth"); is > look.width {
 				t.Errorf("%s is %d pixels wide in a window of %d", x.path, is, look.width)
 			}
+			for _, alone := range eval[[]string](b, `[...document.querySelectorAll("button.copy")].filter((b) => {
+				const word = b.previousElementSibling.lastElementChild.getBoundingClientRect();
+				const button = b.getBoundingClientRect();
+				return button.top > word.bottom || button.left < word.right || button.right > innerWidth;
+			}).map((b) => b.previousElementSibling.textContent)`) {
+				t.Errorf("%s, %s: the button that copies %q is not beside its last word", x.path, look.name, alone)
+			}
 			b.shoot(x.name + "-" + look.name)
 			for _, faint := range eval[[]string](b, contrasts) {
 				t.Errorf("%s, %s: %s", x.path, look.name, faint)

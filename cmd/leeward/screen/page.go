@@ -3,6 +3,7 @@ package screen
 import (
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -10,7 +11,8 @@ import (
 )
 
 // Page takes text for people. A terminal knows its width: lines and tables that are wider continue below, so that
-// nothing is cut. A file or a pipe has lines of any length, for programs that read them by line and column.
+// nothing is cut. A file or a pipe has lines of any length, for programs that read them by line and column, unless
+// COLUMNS in the environment says how wide people see it.
 type Page struct {
 	out     io.Writer
 	columns func() int
@@ -34,6 +36,29 @@ func NewPage(w io.Writer) *Page {
 	}
 	return &Page{
 		out: w, columns: func() int { columns, _ := size(); return columns }, rows: func() int { _, rows := size(); return rows },
+	}
+}
+
+// ColumnsOf returns how wide COLUMNS in the environment says that pages are, 0 where it says nothing that can be used.
+func ColumnsOf(environment string) int {
+	columns, err := strconv.Atoi(environment)
+	if err != nil || columns < leastColumns {
+		return 0
+	}
+	return columns
+}
+
+// leastColumns is how wide a page is at least that COLUMNS says the width of.
+const leastColumns = 20
+
+// Within makes the page so many columns wide where its own width is not known.
+func (p *Page) Within(columns int) {
+	own := p.columns
+	p.columns = func() int {
+		if wide := own(); wide > 0 {
+			return wide
+		}
+		return columns
 	}
 }
 

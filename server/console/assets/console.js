@@ -61,6 +61,7 @@
           getSelection().selectAllChildren(code);
         }
       });
+      code.classList.add("copyable"); // leaves room for the button
       code.after(b);
     });
   };
