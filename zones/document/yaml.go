@@ -17,7 +17,8 @@ const maxAliased = 10_000
 // parseYAML calls each with the documents of a YAML stream until it returns an error or a document cannot be read.
 // Aliases are expanded. Merge keys and tags are refused, because the same document in JSON could not have them.
 func parseYAML(r io.Reader, each func(*node) error) error {
-	decoder := yaml.NewDecoder(r)
+	seen := &octets{r: r}
+	decoder := yaml.NewDecoder(seen)
 	t := yamlTree{}
 	for {
 		var doc yaml.Node
@@ -25,7 +26,7 @@ func parseYAML(r io.Reader, each func(*node) error) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return yamlError(err)
+			return seen.where(yamlError(err))
 		}
 		if len(doc.Content) != 1 || doc.Content[0].Kind == yaml.ScalarNode && doc.Content[0].ShortTag() == "!!null" {
 			continue // nothing between two "---"
@@ -41,11 +42,14 @@ func parseYAML(r io.Reader, each func(*node) error) error {
 }
 
 // yamlError takes the line out of the text of an error of the yaml package.
-func yamlError(err error) error {
+func yamlError(err error) *syntaxError {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(text, "line "); ok {
 		if digits, what, ok := strings.Cut(rest, ": "); ok {
 			if line, err := strconv.Atoi(digits); err == nil {
+				if strings.HasSuffix(what, "cannot start any token") {
+					what += "; indent by spaces, not tabs, and put text in quotes that begins with @, ` or %"
+				}
 				return &syntaxError{line, what}
 			}
 		}
