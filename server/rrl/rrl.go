@@ -106,7 +106,7 @@ func (l *Limiter) Allow(now Time, client netip.Addr, kind Kind, name uint64) boo
 	return l.take(uint64(now), l.key(client, kind, name))
 }
 
-// Bucket returns where Allow will look for the bucket, for who wants to have that in the cache by then.
+// Bucket returns where Allow will look for the bucket, so that a caller can fetch that into the cache before.
 func (l *Limiter) Bucket(client netip.Addr, kind Kind, name uint64) unsafe.Pointer {
 	return unsafe.Pointer(&l.lines[l.key(client, kind, name)&uint64(len(l.lines)-1)])
 }

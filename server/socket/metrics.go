@@ -37,7 +37,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	counter(overflowDesc, c.server.overflows())
 }
 
-// overflows returns how many datagrams the system has dropped for want of room in a receive buffer.
+// overflows returns how many datagrams the system has dropped because a receive buffer was full.
 func (s *Server) overflows() (n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

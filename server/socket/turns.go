@@ -7,8 +7,8 @@ import (
 )
 
 // turns bounds how many may do something at once, and shares that out among clients: nobody has more than a share of
-// it, and the next turn is for who has the fewest, first come first served. So whoever asks for one thing waits behind
-// one of each other client, not behind all that one of them has asked for.
+// it, and the next turn goes to the client with the fewest, first come first served. So whoever asks for one thing
+// waits behind one of each other client, not behind all that one of them has asked for.
 type turns struct {
 	share int // that one client may have at once
 

@@ -42,8 +42,8 @@ func (f *Fault) Error() string { return f.Why }
 // wrong.
 func (f *Fault) Known() bool { return f != nil && f.key != nil }
 
-// Verify checks a request's TSIG. It returns nil twice where there is none, a Session where it holds, and otherwise a
-// Fault. The message is only read.
+// Verify checks a request's TSIG. It returns (nil, nil) for an unsigned message, a Session if the TSIG holds, and
+// otherwise a Fault. It only reads the message.
 func (r *Ring) Verify(msg []byte, now time.Time) (*Session, *Fault) {
 	at, err := find(msg)
 	if err != nil {

@@ -110,7 +110,7 @@ func (e *epochs) zone(origin rr.Name, signer *dnssec.Signer) (turned bool) {
 	return due
 }
 
-// waits reports whether preparing the next epoch would be in vain: the zone's keys are elsewhere, and no signatures
+// waits reports whether preparing the next epoch would be useless: the zone's keys are elsewhere, and no signatures
 // have come since the last attempt.
 func (e *epochs) waits(origin rr.Name, signer *dnssec.Signer, hand *dnssec.Hand, at time.Time) bool {
 	if signer.Prepared() != nil {
