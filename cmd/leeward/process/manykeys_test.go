@@ -19,8 +19,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// BenchmarkManyKeys is what 10,000 signed zones with a key each cost beside their signatures: the keys are taken up at a
-// start, looked at again, one of them changes, and rolls are looked at. held/zone is the memory of the keys in use.
+// BenchmarkManyKeys is what 10,000 signed zones with a key each cost beside their signatures: the keys are taken up at
+// a start, looked at again, one of them changes, and rolls are looked at. held/zone is the octets of the keys in use.
 func BenchmarkManyKeys(b *testing.B) {
 	const n = 10_000
 	folder := b.TempDir()
