@@ -412,14 +412,17 @@ func sameBut(q judged, signed, plain *dns.Msg, loose bool) error {
 	if nx && q.do && plain.Rcode == dns.RcodeNameError && signed.Rcode == dns.RcodeSuccess {
 		return nil
 	}
-	if q.typ == dns.TypeANY || q.typ == dns.TypeRRSIG {
-		return nil // which set is answered is not said
+	switch q.typ {
+	case dns.TypeANY, dns.TypeRRSIG: // which set is answered is not said
+		return nil
+	case dns.TypeNSEC: // beside NSEC3 an alias is followed
+		return nil
 	}
 	if signed.Rcode != plain.Rcode {
 		return fmt.Errorf("%s, and without signing %s", dns.RcodeToString[signed.Rcode], dns.RcodeToString[plain.Rcode])
 	}
 	switch q.typ {
-	case dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS:
+	case dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS:
 		return nil
 	}
 	a, b := without(signed.Answer, true), without(plain.Answer, true)

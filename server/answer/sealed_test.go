@@ -288,6 +288,32 @@ func TestExpansionsAreDenied(t *testing.T) {
 	}
 }
 
+// TestNSECAtAlias: beside a CNAME there may be an NSEC, so who asks for that is told of it. In a zone with NSEC3 there
+// is none, and no denial would be a proof, as its bitmap has CNAME: the CNAME is the answer.
+func TestNSECAtAlias(t *testing.T) {
+	for settings, want := range map[string]uint16{"": dns.TypeNSEC, ", nsec3: true": dns.TypeCNAME} {
+		primary, sealed := newSealed(t, settings, false)
+		for _, f := range []*fixture{primary, sealed} {
+			r, err := New(Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Publish(f.state())
+			w := r.newWorker(tcp)
+			for _, name := range []string{"c.signed.test.", "q.cn.signed.test."} {
+				m := new(dns.Msg)
+				if err := m.Unpack(w.answer(signedRequest(t, name, dns.TypeNSEC, true),
+					netip.MustParseAddr("192.0.2.99"), make([]byte, 0, wire.MaxMessage))); err != nil {
+					t.Fatal(err)
+				}
+				if len(m.Answer) == 0 || m.Answer[0].Header().Rrtype != want {
+					t.Errorf("NSEC of %s with %q:\n%v", name, settings, m)
+				}
+			}
+		}
+	}
+}
+
 // covers reports whether a record of denial says that a name does not exist.
 func covers(x dns.RR, name string) bool {
 	switch x := x.(type) {

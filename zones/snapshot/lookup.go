@@ -231,8 +231,9 @@ func (z *zone) answer(n node, qtype rr.Type, s *Snapshot, a *Answer) {
 		return
 	}
 	// Only RRSIG and NSEC may exist beside a CNAME (RFC 4035 section 2.5), so a question for them is about the alias
-	// itself.
-	if count, wire := n.set(rr.TypeCNAME); wire != nil && qtype != rr.TypeRRSIG && qtype != rr.TypeNSEC {
+	// itself. If the zone has NSEC3, there is no NSEC: with CNAME in its bitmap, no record would prove that.
+	if count, wire := n.set(rr.TypeCNAME); wire != nil && qtype != rr.TypeRRSIG &&
+		(qtype != rr.TypeNSEC || z.hashes()) {
 		if count == 0 {
 			a.Outcome = Missed
 			return

@@ -151,6 +151,11 @@ func (l *link) lay(z *zone, at, next []byte, types []rr.Type) {
 	l.data = dnssec.AppendTypes(l.data, types)
 }
 
+// hashes reports whether the zone's denial is by NSEC3.
+func (z *zone) hashes() bool {
+	return z.signing != nil && z.signing.signer.NSEC3() || z.sealed != nil && z.sealed.hashing != nil
+}
+
 // proof is the type of record that the zone's chain has.
 func (g *signing) proof() rr.Type {
 	if g.signer.NSEC3() {
