@@ -290,6 +290,18 @@ func (o *outage) last(server string, client *lab.Region, after, before time.Time
 
 // check holds every answer of the outage against what was allowed when it was asked for.
 func (o *outage) check(t *testing.T) {
+	for _, r := range o.remaining() {
+		v, gone := o.witnesses[r.Name], endpointsOf(o.w, o.cut)
+		for _, x := range []struct {
+			verdict       string
+			after, before time.Time
+			first, last   map[string]time.Time
+		}{{"down", o.begin, o.healed, o.outFirst, o.outLast}, {"up", o.healed, o.end, o.inFirst, o.inLast}} {
+			first, last := x.first[r.Name], x.last[r.Name]
+			v.widen(gone, x.verdict, x.after, x.before, &first, &last)
+			x.first[r.Name], x.last[r.Name] = first, last
+		}
+	}
 	agreed := o.agreed()
 	var direct, resolved, inside int
 	complain := func(s *sighting, format string, args ...any) {

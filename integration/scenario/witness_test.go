@@ -5,6 +5,7 @@ package scenario
 import (
 	"context"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -125,6 +126,30 @@ func (v *witness) span(addresses []netip.Addr, verdict string, after time.Time) 
 		}
 	}
 	return first, last
+}
+
+// verdictLine is how a server logs a verdict that turned.
+var verdictLine = regexp.MustCompile(`(?m)^time=(\S+) .*msg=verdict endpoint=\S+ address=(\S+) state=(\w+) `)
+
+// widen moves the first and the last of the turns that span has found apart to those that the server has logged between
+// two times. A verdict may turn there and back before the next status is read: while etcd changes its leader a server
+// may hear nobody for some moments, and then its own word counts alone. A line is written once the answers are changed.
+func (v *witness) widen(addresses []netip.Addr, verdict string, after, before time.Time, first, last *time.Time) {
+	const written = 100 * time.Millisecond
+	for _, m := range verdictLine.FindAllStringSubmatch(v.region.Server.Process.Out.String(), -1) {
+		at, err := time.Parse(time.RFC3339, m[1])
+		a, bad := netip.ParseAddr(m[2])
+		if err != nil || bad != nil || m[3] != verdict || !slices.Contains(addresses, a) || at.Before(after) ||
+			at.After(before) {
+			continue
+		}
+		if early := at.Add(-written); early.Before(*first) {
+			*first = early
+		}
+		if at.After(*last) {
+			*last = at
+		}
+	}
 }
 
 // detected returns when the server's own report on the last of these addresses was seen to be down, after a time.

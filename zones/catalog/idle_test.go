@@ -48,7 +48,7 @@ var inVain = map[string]struct{ docs, says string }{
 		"transfer: {primaries: [192.0.2.1], catalog: true}\ndebug: [192.0.2.1]",
 		"nobody could ask",
 	},
-	"Zone.transfer.notifySource":   {"transfer: {notifySource: [192.0.2.1]}", "no transfer.notify"},
+	"Zone.transfer.notifySource":   {"transfer: {notifySource: [192.0.2.1]}", "without transfer.notify"},
 	"Zone.transfer.transferSource": {"transfer: {transferSource: [192.0.2.1]}", "no transfer.primaries"},
 	"Zone.transfer.allowNotify":    {"transfer: {allowNotify: [192.0.2.1]}", "no transfer.primaries"},
 	"Zone.transfer.retransfer":     {"transfer: {retransfer: now}", "no transfer.primaries"},

@@ -193,7 +193,7 @@ func (p *member) await(what string, f func() string) {
 	p.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(30 * time.Second)
+	limit := time.After(2 * time.Minute)
 	for {
 		wrong := f()
 		if wrong == "" {
@@ -204,7 +204,7 @@ func (p *member) await(what string, f func() string) {
 		case <-p.done:
 			p.t.Fatalf("%s: ended before (%v)\n%s", what, p.err, p.log)
 		case <-limit:
-			p.t.Fatalf("%s: not within 30 s: %s\n%s", what, wrong, p.log)
+			p.t.Fatalf("%s: not within two minutes: %s\n%s", what, wrong, p.log)
 		}
 	}
 }
