@@ -183,8 +183,8 @@ func (f *keyFlags) asked(origin rr.Name) (a dnssec.Algorithm, err error) {
 	return a, nil
 }
 
-// chosen returns the algorithm of keys that are to be made: the one given, else the one that the Zone asks for, else 13.
-// It refuses one that servers would roll away from.
+// chosen returns the algorithm of keys that are to be made: the one given, else the one that the Zone asks for, else
+// 13. It refuses one that servers would roll away from.
 func (f *keyFlags) chosen(origin rr.Name, text string) (a dnssec.Algorithm, err error) {
 	if text != "" {
 		if a, err = algorithmOf(text); err != nil {
@@ -193,8 +193,8 @@ func (f *keyFlags) chosen(origin rr.Name, text string) (a dnssec.Algorithm, err 
 	}
 	asked, err := f.asked(origin)
 	if err == nil && a != 0 && asked != 0 && a != asked {
-		err = fmt.Errorf("the Zone asks for keys of algorithm %d (dnssec.algorithm), and servers would roll those of %d "+
-			"to it: change dnssec.algorithm, to which they roll by themselves, or give --algorithm %d", asked, a, asked)
+		err = fmt.Errorf("the Zone asks for keys of algorithm %d (dnssec.algorithm), and servers would roll those of "+
+			"%d to it: change dnssec.algorithm, to which they roll by themselves, or give --algorithm %d", asked, a, asked)
 	}
 	return cmp.Or(a, asked, dnssec.ECDSAP256), err
 }
