@@ -217,16 +217,23 @@ func TestSealedByMany(t *testing.T) {
 	}
 }
 
-// TestProofsOnce: where two names of a chain need the same record of denial, it is in the message once.
-func TestProofsOnce(t *testing.T) {
-	primary, sealed := newSealed(t, ", nsec3: true", false)
+// sealedWorkers are one of a primary that signs, and one of a server that passes on what that has signed.
+func sealedWorkers(t *testing.T, settings string, over Transport) (all []*Worker) {
+	primary, sealed := newSealed(t, settings, false)
 	for _, f := range []*fixture{primary, sealed} {
 		r, err := New(Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.Publish(f.state())
-		w := r.newWorker(udp)
+		all = append(all, r.newWorker(over))
+	}
+	return all
+}
+
+// TestProofsOnce: where two names of a chain need the same record of denial, it is in the message once.
+func TestProofsOnce(t *testing.T) {
+	for _, w := range sealedWorkers(t, ", nsec3: true", udp) {
 		for i := range 400 { // their hashes are anywhere, and so now and then where the target's is
 			name := fmt.Sprintf("q%d.%s.signed.test.", i/2, []string{"cn", "nx"}[i%2])
 			response := w.answer(signedRequest(t, name, dns.TypeTXT, true), netip.MustParseAddr("192.0.2.99"),
@@ -250,14 +257,7 @@ func TestProofsOnce(t *testing.T) {
 // which a wildcard has answered that the name itself does not exist.
 func TestExpansionsAreDenied(t *testing.T) {
 	for _, settings := range []string{"", ", nsec3: true"} {
-		primary, sealed := newSealed(t, settings, false)
-		for _, f := range []*fixture{primary, sealed} {
-			r, err := New(Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Publish(f.state())
-			w := r.newWorker(tcp)
+		for _, w := range sealedWorkers(t, settings, tcp) {
 			expanded := 0
 			for _, wild := range strings.Fields("wild cn nx mx apex below secured twice through") {
 				for typ := range uint16(64) {
@@ -292,14 +292,7 @@ func TestExpansionsAreDenied(t *testing.T) {
 // is none, and no denial would be a proof, as its bitmap has CNAME: the CNAME is the answer.
 func TestNSECAtAlias(t *testing.T) {
 	for settings, want := range map[string]uint16{"": dns.TypeNSEC, ", nsec3: true": dns.TypeCNAME} {
-		primary, sealed := newSealed(t, settings, false)
-		for _, f := range []*fixture{primary, sealed} {
-			r, err := New(Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Publish(f.state())
-			w := r.newWorker(tcp)
+		for _, w := range sealedWorkers(t, settings, tcp) {
 			for _, name := range []string{"c.signed.test.", "q.cn.signed.test."} {
 				m := new(dns.Msg)
 				if err := m.Unpack(w.answer(signedRequest(t, name, dns.TypeNSEC, true),
