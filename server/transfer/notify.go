@@ -3,29 +3,20 @@ package transfer
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
-	"leeward/server/wire"
+	"leeward/server/tsig"
 	"leeward/zones"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 )
 
-// How a secondary is notified: the number of tries, the wait for the first answer, which doubles with each try, and how
-// many are notified at once.
-const (
-	notifyTries   = 6
-	notifyFirst   = 2 * time.Second
-	notifyAtOnce  = 64
-	notifyRequest = 512 // octets of the request
-)
+// notifyAtOnce is how many secondaries are notified at once.
+const notifyAtOnce = 64
 
 // Told is the state of one secondary for one zone.
 type Told struct {
@@ -127,20 +118,17 @@ func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from
 	soa []byte,
 ) {
 	p := n.primary
-	var err error
-	for try, wait := 0, notifyFirst; try < notifyTries; try, wait = try+1, 2*wait {
-		var final bool
+	notice := Notice{Zone: origin, Type: rr.TypeSOA, SOA: soa}
+	err := tries(ctx, func(_ int, wait time.Duration) (final bool, err error) {
 		for _, as := range peer.Each() { // try the next key only after a refusal
-			if final, err = p.notify(ctx, as, from, origin, soa, wait); ctx.Err() != nil {
-				return
-			}
-			if err == nil || !final {
+			if final, err = p.notify(ctx, as, from, &notice, wait); err == nil || !final {
 				break
 			}
 		}
-		if err == nil || final {
-			break
-		}
+		return final, err
+	})
+	if ctx.Err() != nil {
+		return
 	}
 	result := "ok"
 	if err != nil {
@@ -157,70 +145,21 @@ func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from
 	}
 }
 
-// notify sends one NOTIFY and waits for the answer. final is true if another try would not help.
-func (p *Primary) notify(
-	ctx context.Context, peer zones.Peer, from []netip.Addr, origin rr.Name, soa []byte, wait time.Duration,
-) (final bool, err error) {
-	deadline := time.Now().Add(wait)
-	conn, err := p.sources.dial(ctx, "udp", peer.Address, from, "notifySource")
-	if err != nil {
-		return false, errors.Join(err, pause(ctx, wait))
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	_ = conn.SetDeadline(deadline)
-
-	id := uint16(rand.Uint32())
-	msg := make([]byte, 0, notifyRequest)
-	msg = binary.BigEndian.AppendUint16(msg, id)
-	// AA; one question, one answer (RFC 1996 section 3.7)
-	msg = append(msg, wire.OpcodeNotify<<3|4, 0, 0, 1, 0, 1, 0, 0, 0, 0)
-	msg = append(msg, origin...)
-	msg = append(msg, 0, byte(rr.TypeSOA), 0, 1)
-	msg = append(append(msg, 0xc0, wire.HeaderSize), soa[2:]...)
-	check := func([]byte) error { return nil }
+// notify sends a notice once. final is true if another try would not help.
+func (p *Primary) notify(ctx context.Context, peer zones.Peer, from []netip.Addr, notice *Notice, wait time.Duration) (
+	final bool, err error,
+) {
+	var key *tsig.Key
 	if peer.Key != "" {
-		key := p.Keys().Key(peer.Key)
-		if key == nil {
+		if key = p.Keys().Key(peer.Key); key == nil {
 			return true, fmt.Errorf("there is no TSIG key %q; give its file with --tsig-key", peer.Key)
 		}
-		signed, answers := key.Request(msg, p.o.Now())
-		msg = signed
-		check = func(b []byte) error { return answers.Next(b, p.o.Now()) }
 	}
-	if _, err := conn.Write(msg); err != nil {
-		return false, errors.Join(err, pause(ctx, time.Until(deadline)))
+	conn, err := p.sources.dial(ctx, "udp", peer.Address, from, "notifySource")
+	if err != nil {
+		return false, err
 	}
-	var buf [4096]byte
-	for {
-		size, err := conn.Read(buf[:])
-		if err != nil { // refused by the host: the server may come back
-			return false, errors.Join(fmt.Errorf("no answer: %w", err), pause(ctx, time.Until(deadline)))
-		}
-		b := buf[:size]
-		if size < wire.HeaderSize || binary.BigEndian.Uint16(b) != id || b[2]&0xf8 != 0x80|wire.OpcodeNotify<<3 {
-			continue // from somebody else
-		}
-		if err := check(b); err != nil {
-			return true, err
-		}
-		if rcode := b[3] & 15; rcode != 0 {
-			return true, fmt.Errorf("answered with RCODE %d", rcode)
-		}
-		return true, nil
-	}
-}
-
-// pause waits, so that a server that cannot be reached is not tried again at once.
-func pause(ctx context.Context, wait time.Duration) error {
-	timer := time.NewTimer(max(wait, 0))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return nil
+	return notice.exchange(ctx, conn, key, p.o.Now, wait)
 }
 
 // Told returns the state of all secondaries, sorted by zone and server.
