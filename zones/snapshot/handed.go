@@ -189,7 +189,7 @@ const turnsADay = 8
 // has too. It is the same on all servers that have the same keys.
 func (u *update) turned(z *zones.Zone) uint32 {
 	signer := u.signers[z.Origin]
-	if signer == nil || z.Transfer == nil || len(z.Transfer.Allow)+len(z.Transfer.Notify) == 0 {
+	if signer == nil || !u.transferred(z.Origin) {
 		return 0
 	}
 	e := signer.Now().Epoch

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"leeward/zones"
 	"leeward/zones/dnssec"
@@ -17,6 +18,11 @@ import (
 //	_dsboot.child.test._signal.ns1.host.test
 //
 // They are in the tree as a Record would be, so look-up, denial, signing and transfers know nothing of them.
+//
+// Zones of a primary signal as well, with the CDS and name servers that they are answered with: the primary's if it
+// signs them, else ours. Each server has these from a transfer of its own, at a time of its own, and no revision tells
+// of them. So they cannot move the serial of the zone that they are put into, and are only put where nobody transfers
+// that. An edge has none of them, as a signer has no zones of primaries and so signs none.
 
 // signal is one name at which a zone's CDS and CDNSKEY are to be too.
 type signal struct {
@@ -24,6 +30,7 @@ type signal struct {
 	name   rr.Name // "": it would be too long
 	zone   string  // the origin of the zone that it is in; "": none here can have it
 	text   string  // the name, for people
+	moves  bool    // with a primary's transfers, so that no serial can tell
 }
 
 // spent is how far the times of keys have moved a zone's serial within an epoch.
@@ -42,8 +49,12 @@ func (u *update) signalsOf(origin string) (all []signal) {
 	if z == nil || err != nil || u.apexSet(apex, rr.TypeCDS) == nil {
 		return nil
 	}
-	for _, domain := range z.Signals() {
-		s := signal{text: "_dsboot." + origin + "." + domain}
+	domains := z.Signals()
+	if z.Secondary() && !u.edge {
+		domains = z.SignalsOf(serversIn(u.apexSet(apex, rr.TypeNS)))
+	}
+	for _, domain := range domains {
+		s := signal{text: "_dsboot." + origin + "." + domain, moves: z.Secondary()}
 		if s.domain, err = rr.ParseName(domain); err != nil {
 			s.domain, err = rr.ParseName(zones.ParentName(domain))
 		}
@@ -58,18 +69,54 @@ func (u *update) signalsOf(origin string) (all []signal) {
 	return all
 }
 
-// apexSet returns an RRset at the apex of a zone that is signed here; nil: there is none.
-func (u *update) apexSet(apex rr.Name, typ rr.Type) []byte {
-	at, ok := u.out.origins[apex]
-	if !ok || u.out.zones[at].signing == nil {
+// apexSet returns an RRset at the apex of a zone that is signed, here or by its primary; nil: there is none.
+func (u *update) apexSet(apex rr.Name, typ rr.Type) []byte { return u.out.apexSet(apex, typ) }
+
+func (s *Snapshot) apexSet(apex rr.Name, typ rr.Type) []byte {
+	at, ok := s.origins[apex]
+	if !ok {
 		return nil
 	}
-	n := u.out.zones[at].tree.find([]byte(apex))
+	z := s.zones[at]
+	if z.standing != current || z.signing == nil && z.sealed == nil {
+		return nil
+	}
+	n := z.tree.find([]byte(apex))
 	if n == nil {
 		return nil
 	}
 	_, wire := n.set(typ)
 	return wire
+}
+
+// serversIn returns the names in an NS RRset, spelled like origins.
+func serversIn(wire []byte) (all []string) {
+	for len(wire) > 0 {
+		data := dataOf(wire)
+		wire = wire[recordHead+len(data):]
+		if name, _, err := rr.CutName(data); err == nil && name != rr.Root {
+			all = append(all, zones.NameText(name))
+		}
+	}
+	return all
+}
+
+// resignaled returns the zones of primaries that have begun to signal something else without being built from nothing.
+func (u *update) resignaled() (all map[string]bool) {
+	all = map[string]bool{}
+	for _, origin := range u.touched {
+		apex, err := rr.ParseName(origin)
+		at, ok := u.out.origins[apex]
+		if err != nil || !ok || !u.out.zones[at].elsewhere || u.zones[origin] {
+			continue
+		}
+		for _, typ := range [...]rr.Type{rr.TypeNS, rr.TypeCDS, rr.TypeCDNSKEY} {
+			if !bytes.Equal(u.apexSet(apex, typ), u.last.apexSet(apex, typ)) {
+				all[origin] = true
+			}
+		}
+	}
+	return all
 }
 
 // vouching returns the origin of the zone that has a name, if that can have CDS of others; else "".
@@ -99,8 +146,9 @@ func (u *update) signalZones() {
 		}
 		look[zone][name] = true
 	}
-	if len(u.zones) > 0 {
-		u.placeSignals(mark)
+	if again := u.resignaled(); len(u.zones)+len(again) > 0 {
+		maps.Copy(again, u.zones)
+		u.placeSignals(again, mark)
 	}
 	for origin, edits := range u.edits {
 		names := u.signaled[origin]
@@ -122,8 +170,15 @@ func (u *update) signalZones() {
 	}
 }
 
-// placeSignals finds out which zone each signal belongs to, after zones have come, gone or changed.
-func (u *update) placeSignals(mark func(zone string, name rr.Name)) {
+// transferred reports whether a zone may be transferred.
+func (u *update) transferred(origin string) bool {
+	z, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
+	return z != nil && z.Transfer != nil && len(z.Transfer.Allow)+len(z.Transfer.Notify) > 0
+}
+
+// placeSignals finds out which zone each signal belongs to, after zones have come, gone or changed. again are those
+// whose own signals may be others.
+func (u *update) placeSignals(again map[string]bool, mark func(zone string, name rr.Name)) {
 	lift := func(origin string, s *signal) {
 		u.Awaits(origin, s.text, "")
 		if s.zone != "" && s.name != "" {
@@ -132,7 +187,7 @@ func (u *update) placeSignals(mark func(zone string, name rr.Name)) {
 		}
 		s.zone = ""
 	}
-	for origin := range u.zones {
+	for origin := range again {
 		for i := range u.signals[origin] {
 			lift(origin, &u.signals[origin][i])
 		}
@@ -149,12 +204,21 @@ func (u *update) placeSignals(mark func(zone string, name rr.Name)) {
 				zone = u.vouching(s.domain)
 				vouching[s.domain] = zone
 			}
+			refused := ""
+			if s.moves && zone != "" && u.transferred(zone) {
+				_, at, _ := strings.Cut(s.text, "._signal.")
+				refused = fmt.Sprintf("CDS and CDNSKEY are not published at %s (RFC 9615), as that is in a zone with "+
+					"secondaries, whose serial cannot tell when a primary changes them; make _signal.%s a zone of its "+
+					"own without transfer, and delegate it", s.text, at)
+				zone = ""
+			}
 			moves := s.zone != zone
 			if moves {
 				lift(origin, s)
 			}
 			switch s.zone = zone; {
 			case zone == "":
+				u.Awaits(origin, s.text, refused)
 			case s.name == "":
 				u.Awaits(origin, s.text, fmt.Sprintf("CDS and CDNSKEY are not published in %s (RFC 9615), as the name "+
 					"%s would be longer than 255 octets; give the parent the DS by hand", zone, s.text))

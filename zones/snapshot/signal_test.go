@@ -75,8 +75,10 @@ func (w *signalWorld) signaled() (all []string) {
 				apex, err := rr.ParseName(child)
 				at, is := w.last.origins[apex]
 				if err == nil && is {
-					if _, want := w.last.zones[at].tree.find([]byte(apex)).set(typ); bytes.Equal(want, wire) {
-						text += " same"
+					if at := w.last.zones[at].tree.find([]byte(apex)); at != nil {
+						if _, want := at.set(typ); bytes.Equal(want, wire) {
+							text += " same"
+						}
 					}
 				}
 				all = append(all, text)
@@ -305,7 +307,13 @@ func TestSignalsMoveTheSerial(t *testing.T) {
 func TestSignalsChangeByChange(t *testing.T) {
 	origins := []string{"test", "host.test", "child.test", "sub.host.test", "_signal.ns1.host.test"}
 	keys := aloneFor(t, origins...)
+	theirs := aloneFor(t, "child.test")["child.test"]
+	versions := []*Version{
+		nil, primaryOf(t, theirs, "ns1.host.test"), primaryOf(t, nil, "ns1.host.test", "ns.child.test"),
+		primaryOf(t, aloneFor(t, "child.test")["child.test"], "ns1.host.test", "ns2.host.test"),
+	}
 	rapid.Check(t, func(t *rapid.T) {
+		var has Transferred // of child.test, by its primary
 		w := newSignalWorld(keys, time.Unix(1_800_000_000, 0))
 		w.apply([]zones.Resource{&zones.Region{Region: "eu"}})
 		for range rapid.IntRange(1, 12).Draw(t, "turns") {
@@ -320,7 +328,9 @@ func TestSignalsChangeByChange(t *testing.T) {
 				r := &zones.Record{Origin: "host.test", Owner: owner, Type: typ, Data: []string{map[string]string{
 					"CDS": aCDS, "CDNSKEY": aCDNSKEY, "NS": "a.else.", "DNAME": "b.else.", "TXT": `"x"`, "CNAME": "c.else.",
 				}[typ]}}
-				switch rapid.SampledFrom([]string{"zone", "zone", "no zone", "record", "no record"}).Draw(t, "what") {
+				switch rapid.SampledFrom([]string{
+					"zone", "zone", "no zone", "record", "no record", "version",
+				}).Draw(t, "what") {
 				case "zone":
 					z := &zones.Zone{Origin: origin, Nameservers: rapid.SampledFrom([][]string{
 						{"ns1.host.test"}, {"ns1.host.test", "ns2.host.test"}, {"ns.child.test"}, {"ns.else"},
@@ -329,7 +339,19 @@ func TestSignalsChangeByChange(t *testing.T) {
 						z.DNSSEC = &zones.DNSSEC{Enabled: true, NSEC3: rapid.Bool().Draw(t, "nsec3")}
 						z.DNSSEC.Withdraw = rapid.IntRange(0, 3).Draw(t, "withdraw") == 0
 					}
+					switch rapid.IntRange(0, 3).Draw(t, "transfer") {
+					case 0:
+						z.Transfer = &zones.Transfer{Allow: []string{"192.0.2.9"}}
+					case 1, 2:
+						if origin == "child.test" {
+							z.Nameservers, z.Transfer = nil, &zones.Transfer{Primaries: []string{"192.0.2.1"}}
+						}
+					}
 					put = append(put, z)
+				case "version":
+					has.Version = rapid.SampledFrom(versions).Draw(t, "version")
+					has.Expired = rapid.IntRange(0, 3).Draw(t, "expired") == 0
+					w.builder.Transferred("child.test", has)
 				case "no zone":
 					drop = append(drop, zones.KeyOf(zones.KindZone, origin))
 				case "record":
@@ -346,6 +368,7 @@ func TestSignalsChangeByChange(t *testing.T) {
 			w.apply(slices.Collect(maps.Values(last)), drop...)
 			w.check(t)
 			fresh := newSignalWorld(keys, w.at)
+			fresh.builder.Transferred("child.test", has)
 			var all []zones.Resource
 			w.catalog.Each(zones.KindZone, func(r zones.Resource) bool { all = append(all, r); return true })
 			for _, origin := range origins {
@@ -366,4 +389,155 @@ func TestSignalsChangeByChange(t *testing.T) {
 			}
 		}
 	})
+}
+
+// primaryOf returns the versions of child.test that a primary has: with these name servers, signed by the keys, if any.
+func primaryOf(t interface{ Fatal(...any) }, keys *dnssec.Keys, nameservers ...string) *Version {
+	w := newSignalWorld(map[string]*dnssec.Keys{"child.test": keys}, time.Unix(1_800_000_000, 0))
+	z := signedOf("child.test", nameservers...)
+	if keys == nil {
+		w, z.DNSSEC = newSignalWorld(nil, w.at), nil
+	}
+	w.apply([]zones.Resource{z, &zones.Record{
+		Origin: "child.test", Owner: "www", Type: "A", Data: []string{"192.0.2.1"},
+	}})
+	apex := rr.Name(nameOf(t, "child.test"))
+	all, err := records(w.last.Zone(apex))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := NewEdition(apex)
+	for _, r := range all {
+		put := e.Add
+		if r.Type == rr.TypeSOA {
+			put = e.SetSOA
+		}
+		if err := put(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := e.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestSignalsOfPrimaries: a zone of a primary signals what it is answered with, from when it has come until it expires,
+// in zones that nobody transfers.
+func TestSignalsOfPrimaries(t *testing.T) {
+	keys := aloneFor(t, "host.test", "child.test", "_signal.ns1.host.test")
+	theirs, others := aloneFor(t, "child.test")["child.test"], aloneFor(t, "child.test")["child.test"]
+	host := signedOf("host.test", "ns1.host.test")
+	transferred := signedOf("host.test", "ns1.host.test")
+	transferred.Transfer = &zones.Transfer{Allow: []string{"192.0.2.9"}}
+	apart := signedOf("_signal.ns1.host.test", "ns.else.example")
+	child := func(d *zones.DNSSEC) *zones.Zone {
+		return &zones.Zone{
+			Origin: "child.test", DNSSEC: d, Transfer: &zones.Transfer{Primaries: []string{"192.0.2.1"}},
+		}
+	}
+	over := &zones.Record{Origin: "child.test", Owner: "over", Type: "TXT", Data: []string{`"x"`}}
+	both := func(zone, ns string) []string {
+		owner := zone + " _dsboot.child.test._signal." + ns + " "
+		return []string{owner + "CDNSKEY same", owner + "CDS same"}
+	}
+	signed := primaryOf(t, theirs, "ns1.host.test")
+	plain := primaryOf(t, nil, "ns1.host.test")
+	for _, x := range []struct {
+		what    string
+		have    []zones.Resource
+		version *Version
+		want    []string
+		says    string
+	}{
+		{"signed there", []zones.Resource{host, child(nil)}, signed, both("host.test", "ns1.host.test"), ""},
+		{
+			"signed here",
+			[]zones.Resource{host, child(&zones.DNSSEC{Enabled: true})},
+			plain,
+			both("host.test", "ns1.host.test"), "",
+		},
+		{
+			"signed there and here",
+			[]zones.Resource{host, child(&zones.DNSSEC{Enabled: true}), over},
+			signed,
+			both("host.test", "ns1.host.test"), "",
+		},
+		{"signed nowhere", []zones.Resource{host, child(nil)}, plain, nil, ""},
+		{"its signatures left out", []zones.Resource{host, child(nil), over}, signed, nil, "the primary signs"},
+		{"not here yet", []zones.Resource{host, child(nil)}, nil, nil, ""},
+		{
+			"two name servers",
+			[]zones.Resource{host, child(nil)},
+			primaryOf(t, theirs, "ns1.host.test", "ns2.host.test"),
+			slices.Concat(both("host.test", "ns1.host.test"), both("host.test", "ns2.host.test")), "",
+		},
+		{"below itself", []zones.Resource{host, child(nil)}, primaryOf(t, theirs, "ns.child.test"), nil, ""},
+		{
+			"where it is transferred",
+			[]zones.Resource{transferred, child(nil)},
+			signed, nil,
+			"make _signal.ns1.host.test a zone of its own without transfer",
+		},
+		{
+			"in a zone of its own",
+			[]zones.Resource{transferred, apart, child(nil)},
+			signed,
+			both("_signal.ns1.host.test", "ns1.host.test"), "",
+		},
+	} {
+		come := func(w *signalWorld, v *Version, expired bool) {
+			w.builder.Transferred("child.test", Transferred{Version: v, Expired: expired})
+			w.update(catalog.Delta{})
+		}
+		check := func(w *signalWorld, way string, want []string, says string) {
+			t.Helper()
+			slices.Sort(want)
+			if got := w.signaled(); !slices.Equal(got, want) {
+				t.Errorf("%s, %s: there are\n%s\nnot\n%s", x.what, way, strings.Join(got, "\n"),
+					strings.Join(want, "\n"))
+			}
+			said := ""
+			for _, p := range w.problems {
+				said += p.Message
+			}
+			if !strings.Contains(said, says) || says == "" && strings.Contains(said, "RFC 9615") {
+				t.Errorf("%s, %s: said is %q, not %q", x.what, way, said, says)
+			}
+			w.check(t)
+		}
+		at := time.Unix(1_800_000_000, 0)
+		w := newSignalWorld(keys, at)
+		w.apply(x.have)
+		come(w, x.version, false)
+		check(w, "after the configuration", x.want, x.says)
+		w = newSignalWorld(keys, at)
+		w.builder.Transferred("child.test", Transferred{Version: x.version})
+		for _, r := range x.have {
+			w.apply([]zones.Resource{r})
+		}
+		check(w, "before the configuration", x.want, x.says)
+		if len(x.want) == 0 {
+			continue
+		}
+		come(w, x.version, true)
+		check(w, "expired", nil, "")
+		come(w, x.version, false)
+		check(w, "current again", x.want, "")
+		come(w, primaryOf(t, others, "ns1.host.test").From(x.version), false)
+		check(w, "with other keys", both(strings.Fields(x.want[0])[0], "ns1.host.test"), "")
+		come(w, primaryOf(t, others, "ns.else.test").From(x.version), false)
+		check(w, "with another name server", nil, "")
+		come(w, x.version, false)
+		w.apply(nil, zones.KeyOf(zones.KindZone, "child.test"))
+		check(w, "gone", nil, "")
+	}
+	edge := newSignalWorld(nil, time.Unix(1_800_000_000, 0))
+	edge.builder.Edge()
+	edge.builder.Keyed("host.test", keys["host.test"], nil)
+	edge.builder.Transferred("child.test", Transferred{Version: signed})
+	if edge.apply([]zones.Resource{host, child(nil)}); len(edge.signaled()) > 0 {
+		t.Errorf("an edge signals what no signer has: %q", edge.signaled())
+	}
 }
