@@ -70,7 +70,7 @@ func (x *truth) of(p lab.Plan, a netip.Addr, r *lab.Region, server string, sent,
 	bound := x.bound(p, server, sent, received)
 	from := sent.Add(-bound - x.stood(sent.Add(-bound), received))
 	// A server that has just started keeps out what was down when it went away, until its own probes or others that it
-	// hears say otherwise (row 19 of docs/failure-modes.md).
+	// hears say otherwise (section 19 of docs/failure-modes.md).
 	since := from
 	for i := range x.spells {
 		s := &x.spells[i]
