@@ -65,6 +65,7 @@ func TestAnewChangeByChange(t *testing.T) {
 		}
 		owner := rapid.SampledFrom([]string{"a", "b.a", "c.b.a", "*.a", "d", "e.d", "*", "f", "g.f", "@"})
 		steered := rapid.SampledFrom([]string{"s.a", "t", "*.d", "b.t"}) // where the primary has records too
+		star := rapid.SampledFrom([]string{"*", "*.a", "*.f", "*.d"})
 		record := func(owner *rapid.Generator[string]) *zones.Record {
 			typ := rapid.SampledFrom([]string{"A", "TXT", "NS", "DS", "DNAME", "CDS"}).Draw(t, "type")
 			n := rapid.IntRange(1, 3).Draw(t, "data")
@@ -95,6 +96,13 @@ func TestAnewChangeByChange(t *testing.T) {
 				all, err := records(primary.last.Zone(sealedApex))
 				if err != nil {
 					t.Fatal(err)
+				}
+				// As a primary has them that signs by other rules.
+				if rapid.IntRange(0, 2).Draw(t, "NS at a wildcard") == 0 {
+					all = append(all, rr.Record{
+						Owner: rr.Name(nameOf(t, star.Draw(t, "at")+".example.test")),
+						Type:  rr.TypeNS, Class: classIN, TTL: 300, Data: nameOf(t, "ns.else.test"),
+					})
 				}
 				if unsigned {
 					all = slices.DeleteFunc(all, func(r rr.Record) bool { return made(r.Owner == sealedApex, r.Type) })
@@ -135,6 +143,11 @@ func TestAnewChangeByChange(t *testing.T) {
 			if missing := unsignedSets(ours.last, at); len(missing) > 0 {
 				t.Fatalf("not signed: %q", missing)
 			}
+			for n := range at.tree.nodes {
+				if rr.Name(n.name()).IsWildcard() && n.cut() {
+					t.Fatalf("NS at %s are served", rr.Name(n.name()))
+				}
+			}
 			h, err := handedOf(ours.last.Zone(sealedApex))
 			if err != nil {
 				t.Fatal(err)
@@ -156,4 +169,74 @@ func TestAnewChangeByChange(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWildcardNSOfPrimary: NS that a primary has at a wildcard are left out where the zone is signed here, and said; a
+// policy there is then answered. In a zone that is not signed here they are as at the primary.
+func TestWildcardNSOfPrimary(t *testing.T) {
+	k, theirs := signedKey(t), signedKey(t)
+	primary := newSignedZone(theirs, false)
+	primary.apply(
+		&zones.Zone{
+			Origin: "example.test", Nameservers: []string{"ns.example.net"},
+			DNSSEC: &zones.DNSSEC{Enabled: true, Foreign: []string{foreign(k)}},
+		},
+		&zones.Record{Origin: "example.test", Owner: "*.w", Type: "TXT", Data: []string{`"x"`}},
+	)
+	all, err := records(primary.last.Zone(sealedApex))
+	if err != nil {
+		t.Fatal(err)
+	}
+	star := rr.Name(nameOf(t, "*.w.example.test"))
+	all = append(all, rr.Record{
+		Owner: star, Type: rr.TypeNS, Class: classIN, TTL: 300, Data: nameOf(t, "ns.else.test"),
+	})
+	plain := slices.DeleteFunc(slices.Clone(all), func(r rr.Record) bool { return made(r.Owner == sealedApex, r.Type) })
+	for _, x := range []struct {
+		what   string
+		has    []rr.Record
+		d      *zones.DNSSEC
+		served bool
+	}{
+		{"signed there and here", all, &zones.DNSSEC{Enabled: true}, false},
+		{"signed here", plain, &zones.DNSSEC{Enabled: true, NSEC3: true}, false},
+		{"keeps its primary's signatures", all, &zones.DNSSEC{Enabled: true, Keep: true}, false},
+		{"signed nowhere", plain, nil, true},
+	} {
+		z := &zones.Zone{
+			Origin: "example.test", DNSSEC: x.d, Transfer: &zones.Transfer{Primaries: []string{"192.0.2.1"}},
+		}
+		ours, v := newAnew(k), versionOf(t, nil, nil, x.has)
+		put := []zones.Resource{
+			z, &zones.Region{Region: "eu"}, &zones.Pool{Pool: "p", Region: "eu"}, endpointOf("192.0.2.80"),
+			&zones.Policy{Name: "over.example.test", Rules: oneRule("p")},
+		}
+		for turn, more := range [][]zones.Resource{
+			put,
+			{&zones.Record{Origin: "example.test", Owner: "*.w", Type: "MX", Data: []string{"1 mx.test."}}},
+			{&zones.Record{Origin: "example.test", Owner: "other", Type: "MX", Data: []string{"1 mx.test."}}},
+		} {
+			problems := ours.take(v, int64(turn+1), more, nil)
+			said := 0
+			for _, p := range problems {
+				if strings.Contains(p.Message, "the primary has NS at *.w.example.test; the zone is signed here") {
+					said++
+				}
+			}
+			at := ours.last.zones[ours.last.origins[sealedApex]]
+			_, ns := at.tree.find([]byte(star)).set(rr.TypeNS)
+			if _, txt := at.tree.find([]byte(star)).set(rr.TypeTXT); (ns != nil) != x.served || txt == nil {
+				t.Errorf("%s, %d: NS %x, TXT %x", x.what, turn, ns, txt)
+			}
+			if x.served != (said == 0) || said > 1 {
+				t.Errorf("%s, %d: said %d times: %v", x.what, turn, said, problems)
+			}
+		}
+		ours.take(nil, 4, []zones.Resource{&zones.Policy{Name: "*.w.example.test", Rules: oneRule("p")}}, nil)
+		var a Answer
+		ours.last.Lookup(nameOf(t, "q.w.example.test"), uint16(rr.TypeA), classIN, &a)
+		if (a.Policy != nil) == x.served {
+			t.Errorf("%s: the policy at the wildcard is answered: %v", x.what, a.Policy != nil)
+		}
+	}
 }

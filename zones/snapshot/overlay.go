@@ -120,7 +120,8 @@ func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zon
 		out.version, out.standing, out.tree = nil, hollow, newTree(u.seed)
 		return out
 	}
-	base, names := o.version.tree, o.since(before, signer != nil, theirs)
+	o.signed = signer != nil
+	base, names := o.version.tree, o.since(before, theirs)
 	if names != nil {
 		base, out.apart = before.tree, before.apart+len(names)
 	} else {
@@ -165,14 +166,24 @@ type overlay struct {
 	apex    rr.Name
 	version *Version
 	holes   []edit // all of the zone's holes
+	signed  bool   // here
+}
+
+// refused returns why the zone cannot have one of the primary's RRsets, or "" if it can. A zone that is signed here is
+// held to the same whether its records are given here or come from a primary.
+func (o *overlay) refused(name rr.Name, typ rr.Type) (why string) {
+	if !o.signed {
+		return ""
+	}
+	return unsigned(o.apex, name, typ)
 }
 
 // since returns the names that must be made again in the zone before. It returns nil if all names must be: if the
 // version is not derived from the earlier one, if a cut or a DNAME has changed (which concerns names below), or if so
 // many names were made again that little is shared any more.
-func (o *overlay) since(before *zone, signed bool, theirs *sealed) map[rr.Name]bool {
-	if before == nil || before.version == nil || before.sealed != nil || (before.signing != nil) != signed ||
-		signed && !theirs.follows(before.signing.theirs) {
+func (o *overlay) since(before *zone, theirs *sealed) map[rr.Name]bool {
+	if before == nil || before.version == nil || before.sealed != nil || (before.signing != nil) != o.signed ||
+		o.signed && !theirs.follows(before.signing.theirs) {
 		return nil
 	}
 	changed := o.version.differs(before.version, false)
@@ -200,7 +211,7 @@ func (o *overlay) since(before *zone, signed bool, theirs *sealed) map[rr.Name]b
 	return changed
 }
 
-// all returns the names that have something laid over them.
+// all returns the names that have something laid over them, or that lose something.
 func (o *overlay) all() map[rr.Name]bool {
 	names := map[rr.Name]bool{}
 	o.catalog.EachRecord(o.origin, func(r *zones.Record) bool {
@@ -214,6 +225,13 @@ func (o *overlay) all() map[rr.Name]bool {
 	}
 	for _, e := range o.holes {
 		names[e.name] = true
+	}
+	if t := o.version.tree; o.signed && t.stars > 0 && t.cuts > 0 {
+		for n := range t.nodes {
+			if name := rr.Name(n.name()); n.cut() && o.refused(name, rr.TypeNS) != "" {
+				names[name] = true
+			}
+		}
 	}
 	return names
 }
@@ -239,7 +257,8 @@ func (o *overlay) lay(edits []edit, base *tree, name rr.Name) []edit {
 	_, alias := ours[rr.TypeCNAME]
 	hidden := func(typ rr.Type) bool {
 		_, same := ours[typ]
-		return same || alias || policy >= 0 && hides(typ) || len(ours) > 0 && typ == rr.TypeCNAME
+		return same || alias || policy >= 0 && hides(typ) || len(ours) > 0 && typ == rr.TypeCNAME ||
+			o.refused(name, typ) != ""
 	}
 	theirs := map[rr.Type]bool{}
 	there := base.find([]byte(name))
@@ -279,14 +298,15 @@ func (o *overlay) lay(edits []edit, base *tree, name rr.Name) []edit {
 	return edits
 }
 
-// hider returns the cut or DNAME of the primary that answers for a name, unless a Record replaces it.
+// hider returns the cut or DNAME of the primary that answers for a name, unless a Record replaces it, or it is left
+// out.
 func (o *overlay) hider(name rr.Name) (owner rr.Name, typ rr.Type) {
 	return o.version.hider(name, func(owner rr.Name, typ rr.Type) bool {
-		return slices.ContainsFunc(o.catalog.RecordsAt(o.origin, zones.OwnerIn(owner, o.apex)),
-			func(r *zones.Record) bool {
-				e, ok := o.put(o.zone, o.apex, r)
-				return ok && (e.typ == typ || e.typ == rr.TypeCNAME)
-			})
+		ours := o.catalog.RecordsAt(o.origin, zones.OwnerIn(owner, o.apex))
+		return o.refused(owner, typ) != "" || slices.ContainsFunc(ours, func(r *zones.Record) bool {
+			e, ok := o.put(o.zone, o.apex, r)
+			return ok && (e.typ == typ || e.typ == rr.TypeCNAME)
+		})
 	})
 }
 
@@ -329,6 +349,12 @@ func (o *overlay) check(name rr.Name) {
 		return
 	}
 	text := zones.NameText(name)
+	if n := o.version.tree.find([]byte(name)); n != nil && n.cut() {
+		if why := o.refused(name, rr.TypeNS); why != "" {
+			o.cross(name, o.zone.Key(), "transfer.primaries", "the primary has NS at %s; the zone is signed here, and "+
+				"%s", text, why)
+		}
+	}
 	if p := o.Builder.policies.in[o.origin][text]; p != nil {
 		o.crossing(name, 0, zones.KeyOf(zones.KindPolicy, text))
 	}
