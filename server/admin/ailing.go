@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,13 +16,26 @@ const lagging = 3 * time.Second
 func (w *Watch) Late() bool { return w.LagSeconds >= lagging.Seconds() }
 
 // Ailing returns a copy of the status with only what is not as it should be: vantages that do not vote, pools that are
-// out or over their target, endpoints that are not up or that an operator has overridden, late watches, and so on.
+// out or over their target, endpoints that are not up or that an operator has overridden, late watches, and so on. What
+// follows from a server's silence, or from the loss of etcd, is left out: the server itself tells of it.
 func (s *Status) Ailing() *Status {
 	out := *s
-	out.Vantages = without(s.Vantages, func(v *Vantage) bool { return v.Fresh && !v.Blind })
+	off := s.CutOff() != nil
+	told := map[string]bool{}
+	for i := range s.Servers {
+		told[s.Servers[i].ID] = !s.Servers[i].Fresh
+	}
+	out.Vantages = without(s.Vantages, func(v *Vantage) bool {
+		return v.Fresh && !v.Blind || !v.Fresh && (off || told[v.ID])
+	})
+	if off {
+		out.Problems = without(s.Problems, func(p *Problem) bool {
+			return p.Field == "" && (p.Resource == "vantages/"+s.Self || p.Resource == "servers")
+		})
+	}
 	out.Pools = without(s.Pools, func(p *Pool) bool { return p.well() })
 	out.Endpoints = without(s.Endpoints, func(e *Endpoint) bool { return e.well() })
-	out.Watches = without(s.Watches, func(w *Watch) bool { return !w.Late() })
+	out.Watches = without(s.Watches, func(w *Watch) bool { return off || !w.Late() })
 	if s.Database != nil && s.Database.Problem == "" {
 		out.Database = nil
 	}
@@ -66,12 +80,33 @@ func (p *Pool) well() bool {
 	for _, f := range []steer.FamilyStatus{p.IPv4, p.IPv6, p.Names} {
 		out = out || f.Total > 0 && !f.Available
 	}
-	l := p.LoadStatus
-	return !out && (l == nil || l.Keep >= 1 && (l.Target == 0 || !l.Load.Known || l.Load.Value <= l.Target))
+	return !out && !p.Over() && (p.LoadStatus == nil || p.Keep >= 1)
 }
 
 // well reports whether no address of the endpoint is down, its hostname resolves, and nobody has overridden it.
 func (e *Endpoint) well() bool {
 	return e.Override == "" && (e.Hostname == nil || e.Hostname.Error == "") &&
 		!slices.ContainsFunc(e.Addresses, func(a Address) bool { return a.Verdict == "down" })
+}
+
+// Says sums the votes on an address that is down up: how many of those that count say so, and the reason that most of
+// them give: "3 of 3 vantages: connection refused".
+func (a *Address) Says() string {
+	reasons, best := map[string]int{}, ""
+	for _, v := range a.Votes {
+		if v.Counted && v.State == a.Verdict && v.Reason != "" {
+			n := reasons[v.Reason] + 1
+			if reasons[v.Reason] = n; n > reasons[best] || n == reasons[best] && v.Reason < best {
+				best = v.Reason
+			}
+		}
+	}
+	if a.Verdict != "down" {
+		return best
+	}
+	text := fmt.Sprintf("%d of %s", a.Down, counted(a.Up+a.Down, "vantage"))
+	if best != "" {
+		text += ": " + best
+	}
+	return text
 }

@@ -39,7 +39,7 @@ func (s *Status) Say() string {
 	if len(h.sentences) == 0 {
 		h.well()
 	}
-	h.servers()
+	h.ailing()
 	return strings.Join(h.sentences, " ")
 }
 
@@ -59,17 +59,12 @@ const most = 3
 
 // regions says which regions are out, and where their clients go.
 func (h *headline) regions() {
-	switch n := len(h.out); {
-	case n == 0:
-		return
-	case n > most:
-		h.add("%d of %s are out: %s.", n, counted(len(h.Regions), "region"), some(h.out))
-		return
+	h.outages(h.out, len(h.Regions), "region", func(name string) (string, func(*Endpoint) bool) {
+		return "region/" + name, func(e *Endpoint) bool { return e.Region == name }
+	})
+	if len(h.out) <= most {
+		h.led(h.out)
 	}
-	for _, region := range h.out {
-		h.add("%s is %s.", region, h.why("region/"+region, func(e *Endpoint) bool { return e.Region == region }))
-	}
-	h.led(h.out)
 }
 
 // pools says which pools are out in regions that are not out as a whole.
@@ -81,17 +76,59 @@ func (h *headline) pools(pools []*Pool) {
 			from = append(from, p.Region)
 		}
 	}
-	switch n := len(out); {
-	case n == 0:
-		return
-	case n > most:
-		h.add("%d of %s are out: %s.", n, counted(len(h.Pools), "pool"), some(out))
+	h.outages(out, len(h.Pools), "pool", func(name string) (string, func(*Endpoint) bool) {
+		return "pool/" + name, func(e *Endpoint) bool { return e.Pool == name }
+	})
+	if len(out) <= most {
+		h.led(from)
+	}
+}
+
+// outages says which things of one kind are out. Those that went at about the same time for the same reason
+// share a sentence.
+func (h *headline) outages(names []string, all int, kind string, of func(string) (string, func(*Endpoint) bool)) {
+	var groups []*group
+	for _, name := range names {
+		c := h.cause(of(name))
+		if n := slices.IndexFunc(groups, func(g *group) bool { return g.cause.like(c) }); n >= 0 {
+			g := groups[n]
+			g.names = append(g.names, name)
+			if c.since.After(g.cause.since) {
+				g.cause.since = c.since // all of them are out since the last one is
+			}
+			continue
+		}
+		groups = append(groups, &group{[]string{name}, c})
+	}
+	if n := len(names); n > most && len(groups) > 1 {
+		h.add("%d of %s are out: %s.", n, counted(all, kind), some(names))
 		return
 	}
-	for _, pool := range out {
-		h.add("Pool %s is %s.", pool, h.why("pool/"+pool, func(e *Endpoint) bool { return e.Pool == pool }))
+	for _, g := range groups {
+		why, n := g.cause.words(h.Time), len(g.names)
+		switch {
+		case n == 1 && kind == "pool":
+			h.add("Pool %s is %s.", g.names[0], why)
+		case n == 1:
+			h.add("%s is %s.", g.names[0], why)
+		case n == all && n == 2:
+			h.add("Both %ss are %s.", kind, why)
+		case n == all:
+			h.add("All %s are %s.", counted(n, kind), why)
+		case n > most:
+			h.add("%d of %s are %s: %s.", n, counted(all, kind), why, some(g.names))
+		case kind == "pool":
+			h.add("Pools %s are %s.", list(g.names), why)
+		default:
+			h.add("%s are %s.", list(g.names), why)
+		}
 	}
-	h.led(from)
+}
+
+// group is things that are out for the same reason.
+type group struct {
+	names []string
+	cause cause
 }
 
 // denied says which names have no pool for some clients, and how those clients are answered.
@@ -136,22 +173,55 @@ func (s *Status) meant(target string) *Override {
 	return nil
 }
 
-// why says how a target is out: by an operator's override, or since when and by whose votes.
-func (h *headline) why(target string, of func(*Endpoint) bool) string {
-	if o := h.meant(target); o != nil {
-		text := map[string]string{string(zones.Drain): "drained", string(zones.Down): "set down"}[o.State]
-		if o.Drill {
-			text = "out for a drill"
-		}
-		if o.Until != nil {
-			text += " until " + steer.OnClock(*o.Until, h.Time.UTC())
-		}
-		if o.Reason != "" {
-			text += " (" + o.Reason + ")"
-		}
+// cause is how something is out: by an operator's override, or since when and by whose votes.
+type cause struct {
+	meant        string // by an override, in words
+	since        time.Time
+	down, voters int
+	reason       string // that most votes give
+}
+
+// like reports whether two things are out for the same reason, and since about the same time.
+func (c cause) like(o cause) bool {
+	apart := c.since.Sub(o.since).Abs()
+	c.since, o.since = time.Time{}, time.Time{}
+	return c == o && apart <= 30*time.Second
+}
+
+// words says the cause: "drained until 03:00 UTC (kernel)", "out since 02:14 UTC (3 of 3 vantages: timeout)".
+func (c cause) words(now time.Time) string {
+	if c.meant != "" {
+		return c.meant
+	}
+	text := "out"
+	if !c.since.IsZero() {
+		text += " since " + steer.OnClock(c.since, now.UTC())
+	}
+	if c.down == 0 {
 		return text
 	}
-	var since time.Time
+	text += fmt.Sprintf(" (%d of %s", c.down, counted(c.voters, "vantage"))
+	if c.reason != "" {
+		text += ": " + c.reason
+	}
+	return text + ")"
+}
+
+// cause finds out how a target is out.
+func (h *headline) cause(target string, of func(*Endpoint) bool) (c cause) {
+	if o := h.meant(target); o != nil {
+		c.meant = map[string]string{string(zones.Drain): "drained", string(zones.Down): "set down"}[o.State]
+		if o.Drill {
+			c.meant = "out for a drill"
+		}
+		if o.Until != nil {
+			c.meant += " until " + steer.OnClock(*o.Until, h.Time.UTC())
+		}
+		if o.Reason != "" {
+			c.meant += " (" + o.Reason + ")"
+		}
+		return c
+	}
 	reasons := map[string]int{}
 	voters, down := map[string]bool{}, map[string]bool{}
 	for i := range h.Endpoints {
@@ -160,8 +230,8 @@ func (h *headline) why(target string, of func(*Endpoint) bool) string {
 			continue
 		}
 		for _, a := range e.Addresses {
-			if a.Verdict == "down" && a.Since != nil && a.Since.After(since) {
-				since = *a.Since // a target is out since its last address is
+			if a.Verdict == "down" && a.Since != nil && a.Since.After(c.since) {
+				c.since = *a.Since // a target is out since its last address is
 			}
 			for _, v := range a.Votes {
 				if v.Counted {
@@ -174,22 +244,20 @@ func (h *headline) why(target string, of func(*Endpoint) bool) string {
 			}
 		}
 	}
-	text := "out"
-	if !since.IsZero() {
-		text += " since " + steer.OnClock(since, h.Time.UTC())
+	if c.down, c.voters = len(down), len(voters); c.down == 0 {
+		c.voters = 0 // nobody says so
+		return c
 	}
-	if len(down) == 0 {
-		return text
-	}
-	// The reason that most votes give. A tie goes to the first by name, so that every server says the same.
-	words := slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
+	// A tie goes to the first by name, so that every server says the same.
+	c.reason = slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
 		return cmp.Or(reasons[b]-reasons[a], strings.Compare(a, b))
-	})
-	text += fmt.Sprintf(" (%d of %s", len(down), counted(len(voters), "vantage"))
-	if words[0] != "" {
-		text += ": " + words[0]
-	}
-	return text + ")"
+	})[0]
+	return c
+}
+
+// why says how a target is out, in words.
+func (h *headline) why(target string, of func(*Endpoint) bool) string {
+	return h.cause(target, of).words(h.Time)
 }
 
 // well says that everything answers, and how many endpoints are down nevertheless.
@@ -228,26 +296,6 @@ func (h *headline) well() {
 		*last += fmt.Sprintf("; %d of %s %s down", down, counted(len(h.Endpoints), "endpoint"), verb)
 	}
 	*last += "."
-}
-
-// servers says which servers do not follow their source.
-func (h *headline) servers() {
-	var cut []string
-	for _, v := range h.Servers {
-		if v.Fresh && v.Source.State != "following" {
-			cut = append(cut, v.ID)
-		}
-	}
-	switch {
-	case len(cut) == 1 && len(h.Servers) == 1:
-		h.add("%s does not follow its source (%s).", cut[0], h.Servers[0].Source.State)
-	case len(cut) > 0:
-		verb := "do"
-		if len(cut) == 1 {
-			verb = "does"
-		}
-		h.add("%d of %s %s not follow the source: %s.", len(cut), counted(len(h.Servers), "server"), verb, some(cut))
-	}
 }
 
 // counted formats a number of things: "1 name", "3 names".

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"leeward/health"
 	"leeward/server/admin"
 	"leeward/zones/steer"
 )
@@ -151,7 +152,67 @@ func TestHeadline(t *testing.T) {
 				{ID: "sin", Source: admin.Source{State: "cut off"}},
 			}
 			return s
-		}, "Both regions answer. 1 of 3 servers does not follow the source: nyc."},
+		}, "Both regions answer. 1 of 3 servers does not follow the source: nyc. 1 of 3 servers is not heard of: sin."},
+		{"all regions went at once", func() *admin.Status {
+			s := headlined(now, "ap-south", "eu-west", "us-east")
+			for i := range 6 {
+				fail(s, "timeout", at(2, 14).Add(time.Duration(i)*time.Second), i)
+			}
+			for i := range 3 {
+				gone(s, i)
+			}
+			s.FailingOpen = []string{"us.example.test"}
+			return s
+		}, "All 3 regions are out since 02:14:05 UTC (3 of 3 vantages: timeout). 1 name fails open: us.example.test."},
+		{"many of more went at once", func() *admin.Status {
+			s := headlined(now, "a", "b", "c", "d", "e")
+			for i := range 8 {
+				fail(s, "timeout", at(2, 14), i)
+			}
+			for i := range 4 {
+				gone(s, i)
+			}
+			return s
+		}, "4 of 5 regions are out since 02:14 UTC (3 of 3 vantages: timeout): a, b and 2 more."},
+		{"the server that answers is cut off", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			s.Self = "fra"
+			s.Servers = []admin.Server{
+				{ID: "fra", Fresh: true, Source: admin.Source{Kind: "etcd", State: "cut off", Since: at(2, 14)}},
+				{ID: "nyc", Source: admin.Source{Kind: "etcd", State: "following"}},
+			}
+			s.Vantages = []admin.Vantage{{ID: "fra", Fresh: true}, {ID: "nyc"}}
+			s.Watches = []admin.Watch{{Watch: "reports", LagSeconds: 900}}
+			s.Problems = []admin.Problem{{Resource: "vantages/fra", Message: "etcd cannot be written to"}}
+			return s
+		}, "Both regions answer. fra is cut off from etcd since 02:14 UTC, and answers from what it knew."},
+		{"a server is silent, and a vantage blind", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			s.Servers = []admin.Server{
+				{ID: "fra", Fresh: true, Source: admin.Source{State: "following"}},
+				{ID: "nyc", Source: admin.Source{State: "following"}},
+			}
+			s.Vantages = []admin.Vantage{{ID: "fra", Fresh: true}, {ID: "nyc"}, {ID: "sin", Fresh: true, Blind: true}}
+			return s
+		}, "Both regions answer. 1 of 2 servers is not heard of: nyc. 1 of 3 vantages does not vote: sin (blind)."},
+		{"a pool is full", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			s.Pools[1].LoadStatus = &steer.LoadStatus{Load: health.Load{Value: 900, Known: true}, Target: 800, Keep: .7}
+			s.Problems = []admin.Problem{{Resource: "pools/www-us-east", Field: "load"}}
+			return s
+		}, "Both regions answer. 1 pool is over its target: www-us-east (passes clients on)."},
+		{"five kinds of faults", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			s.Vantages = []admin.Vantage{{ID: "fra", Fresh: true}, {ID: "sin", Fresh: true, Blind: true}}
+			s.Pools[1].IPv6.Total = 1
+			s.Problems = []admin.Problem{
+				{Resource: "zones/a.test"}, {Resource: "zones/a.test"}, {Resource: "zones/b.test"},
+			}
+			s.Held = []admin.Held{{Resource: "records/a.test/@/MX"}}
+			s.Database = &admin.Database{Problem: "it is full"}
+			return s
+		}, "Both regions answer. 1 of 2 vantages does not vote: sin (blind). 1 pool is out in part: www-us-east " +
+			"(AAAA). 2 resources have problems: zones/a.test and zones/b.test. Something of 2 other kinds is wrong, too."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.make().Say(); got != tt.want {

@@ -138,7 +138,7 @@ func (s *Status) Narrow(target string, pools []string) (*Status, error) {
 	if len(out.Pools) == 0 { // the target has no pools, so the headline must not speak of them
 		h := headline{Status: out}
 		h.expiry()
-		if h.servers(); len(h.sentences) == 0 && len(out.Servers) > 0 {
+		if h.ailing(); len(h.sentences) == 0 && len(out.Servers) > 0 {
 			h.add("%s follows its source.", out.Servers[0].ID)
 		}
 		out.Headline = strings.Join(h.sentences, " ")

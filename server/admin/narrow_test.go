@@ -39,18 +39,22 @@ func TestNarrow(t *testing.T) {
 		pools        []string
 	}{
 		{"us-east", "regions us-east, pools www-us-east, endpoints 2, servers nyc, overrides region/us-east, " +
-			"problems pools/www-us-east overrides/region/us-east: us-east is drained. Its clients go to eu-west.", nil},
+			"problems pools/www-us-east overrides/region/us-east: us-east is drained. Its clients go to eu-west. " +
+			"2 resources have problems: overrides/region/us-east and pools/www-us-east.", nil},
 		{"region/us-east", "regions us-east, pools www-us-east, endpoints 2, servers nyc, overrides region/us-east, " +
-			"problems pools/www-us-east overrides/region/us-east: us-east is drained. Its clients go to eu-west.", nil},
+			"problems pools/www-us-east overrides/region/us-east: us-east is drained. Its clients go to eu-west. " +
+			"2 resources have problems: overrides/region/us-east and pools/www-us-east.", nil},
 		{"www-eu-west", "regions eu-west, pools www-eu-west, endpoints 2, servers , overrides " +
-			"endpoint/www-eu-west/lb-1, problems : eu-west answers.", nil},
+			"endpoint/www-eu-west/lb-1, problems : eu-west answers. 1 override is in force: " +
+			"endpoint/www-eu-west/lb-1 (down).", nil},
 		{"www-eu-west/lb-2", "regions eu-west, pools www-eu-west, endpoints 1, servers , overrides , problems : " +
 			"eu-west answers.", nil},
 		{"fra", "regions , pools , endpoints 0, servers fra, overrides , problems : fra follows its source.", nil},
 		{"us.example.test", "regions ap-south us-east, pools www-ap-south www-us-east, endpoints 4, servers , " +
 			"overrides region/us-east, problems pools/www-us-east policies/us.example.test " +
 			"records/us.example.test/a/TXT overrides/region/us-east: us-east is drained. Its clients go to eu-west. " +
-			"1 name fails open: us.example.test.", []string{"www-us-east", "www-ap-south"}},
+			"1 name fails open: us.example.test. 4 resources have problems: overrides/region/us-east, " +
+			"policies/us.example.test and 2 more.", []string{"www-us-east", "www-ap-south"}},
 	} {
 		got, err := s.Narrow(tt.target, tt.pools)
 		if err != nil {
@@ -127,6 +131,9 @@ func TestWrong(t *testing.T) {
 		spoil(s)
 		if !s.Wrong() {
 			t.Errorf("%s, and nothing is wrong", name)
+		}
+		if said := s.Say(); said == good().Say() {
+			t.Errorf("%s, and the headline is %q", name, said)
 		}
 	}
 }

@@ -129,7 +129,7 @@ type frame struct {
 	Title           string
 	Self, Region    string
 	Status          *admin.Status // nil: there is none
-	Mood            string        // "well", "meant" or "wrong": how the page looks at a glance
+	Mood            string        // "well", "meant", "part" or "wrong": how the page looks at a glance
 	Nav, Others     []link
 	Refresh         bool // the page reloads itself
 	Style, Script   string
@@ -208,11 +208,14 @@ func (c *console) frame(r *http.Request, s *admin.Status, title string) *frame {
 		f.Mood, f.Refresh = "wrong", false
 		return f
 	}
-	if s.Wrong() {
+	switch {
+	case !s.Wrong():
+	case onlyMeant(s):
+		f.Mood = "meant"
+	case s.Hurts():
 		f.Mood = "wrong"
-		if onlyMeant(s) {
-			f.Mood = "meant"
-		}
+	default:
+		f.Mood = "part"
 	}
 	for _, l := range c.nav {
 		l.Here = l.To == r.URL.Path

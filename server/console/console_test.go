@@ -163,6 +163,57 @@ func TestMood(t *testing.T) {
 		!strings.Contains(text(page), "leeward restore region/us-east") {
 		t.Errorf("a region that is drained: %s", text(page))
 	}
+	s = calm()
+	s.Vantages[1].Blind = true
+	s.Headline = s.Say()
+	if _, page := get(t, console.New(options(s)), "/"); !strings.Contains(page, `<body class="part">`) ||
+		!strings.Contains(text(page), "1 of 3 vantages does not vote: ns2 (blind).") {
+		t.Errorf("all regions answer and a vantage is blind: %s", text(page))
+	}
+}
+
+// calm is night without what is wrong.
+func calm() *admin.Status {
+	s := night()
+	s.Servers[2].Revision, s.FailingOpen, s.Denied, s.Held, s.Problems, s.Moves = 7, nil, nil, nil, nil, nil
+	s.Endpoints[1].Addresses[0].Verdict = "up"
+	s.Regions[1].Available, s.Pools[1].IPv4 = 1, steer.FamilyStatus{Available: true, Healthy: 1, Total: 1}
+	return s
+}
+
+// A server that has lost etcd hears of nobody. The page says that once, and does not blame the others.
+func TestCutOff(t *testing.T) {
+	s := calm()
+	s.Servers[0].Source = admin.Source{
+		Kind: "etcd", State: "cut off", Since: noon.Add(-time.Minute), Error: "connection refused",
+	}
+	for i := 1; i < 3; i++ {
+		s.Servers[i].Fresh, s.Vantages[i].Fresh = false, false
+	}
+	s.Watches = []admin.Watch{{Watch: "reports", LagSeconds: 60}}
+	s.Problems = []admin.Problem{
+		{Resource: "vantages/ns1", InService: admin.InServiceNewest, Message: "etcd cannot be written to"},
+	}
+	s.Headline = s.Say()
+	_, page := get(t, console.New(options(s)), "/")
+	want := "What is wrong, and what to do Server ns1 is cut off from etcd since 11:59 UTC (60s): connection refused. " +
+		"It answers from revision 7, and only its own probes count. It hears nothing of ns2 and ns3. look after etcd: " +
+		"the server goes on by itself when it is back Where"
+	if read := text(page); !strings.Contains(read, want) {
+		t.Errorf("it says\n%s\nwithout\n%s", read, want)
+	}
+	// Seen from another server, it is that server which is not heard of, once, with what it is as a vantage.
+	s = calm()
+	s.Servers[1].Fresh, s.Vantages[1].Fresh, s.Vantages[1].AgeSeconds = false, false, 22
+	s.Headline = s.Say()
+	_, page = get(t, console.New(options(s)), "/")
+	want = "Server ns2 is not heard of for 22s. If it runs it answers from what it knew last; resolvers ask the " +
+		"other servers. It does not vote; the others decide. to see whether it lives: leeward healthcheck --admin " +
+		"http://192.0.2.2:8053 Where"
+	if read := text(page); !strings.Contains(read, want) ||
+		!strings.Contains(read, "2 of 3 servers answer from revision 7") {
+		t.Errorf("it says\n%s\nwithout\n%s", read, want)
+	}
 }
 
 // Nothing is taken from elsewhere, nothing runs that is not ours, and nobody frames a page.

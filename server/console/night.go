@@ -44,6 +44,8 @@ func (c *console) night(r *http.Request, s *admin.Status) (string, any, error) {
 	switch {
 	case onlyMeant(s):
 		title = "Taken out by operators"
+	case s.Hurts():
+		title = "Something is out"
 	case s.Wrong():
 		title = "Something is wrong"
 	}
@@ -95,8 +97,9 @@ func (t regionTable) Loads() bool {
 
 func (c *console) regions(s *admin.Status) (rows regionTable) {
 	shares := c.shares(s)
-	load, target := map[string]float64{}, map[string]float64{}
+	load, target, over := map[string]float64{}, map[string]float64{}, map[string]bool{}
 	for i := range s.Pools {
+		over[s.Pools[i].Region] = over[s.Pools[i].Region] || s.Pools[i].Over()
 		if p := &s.Pools[i]; p.LoadStatus != nil && p.Load.Known && p.Target > 0 {
 			load[p.Region] += p.Load.Value
 			target[p.Region] += p.Target
@@ -108,7 +111,9 @@ func (c *console) regions(s *admin.Status) (rows regionTable) {
 	}
 	for _, r := range s.Regions {
 		row := regionRow{Region: r, To: moved[r.Region]}
-		row.State, row.Words = regionState(&r)
+		if row.State, row.Words = regionState(&r); row.State == "up" && over[r.Region] {
+			row.State, row.Words = "part", "answers; over its target"
+		}
 		if shares != nil {
 			p := shares.region(s.Pools, r.Region)
 			row.Share = &p

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"leeward/server/admin"
@@ -25,7 +26,7 @@ func (c *console) cases(s *admin.Status) (all []trouble) {
 	a := s.Ailing()
 	for _, part := range [][]trouble{
 		c.outages(s), c.poolless(s), c.servers(s), c.vantages(a), c.endpoints(s, a), c.loads(a),
-		c.problems(s, mostAlike), c.held(s, mostAlike),
+		c.problems(untold(a), mostAlike), c.held(s, mostAlike),
 		c.others(s, a),
 	} {
 		all = append(all, part...)
@@ -56,7 +57,7 @@ func (c *console) outages(s *admin.Status) (all []trouble) {
 			}
 		} else {
 			t.Do = append(t.Do, advice{"to see each vote", c.ask("status", o.Target, "-o", "wide")})
-			if !c.Files {
+			if !c.Files && len(o.To) > 0 { // somebody else has its clients
 				t.Do = append(t.Do, advice{
 					"to keep it out when it comes back",
 					command("leeward", "drain", o.Target, "--for", "1h", "--reason", "looking into it"),
@@ -89,22 +90,54 @@ func (c *console) poolless(s *admin.Status) (all []trouble) {
 // mostAlike is how many cases of one kind are shown one by one.
 const mostAlike = 10
 
-// servers returns the servers that are silent, do not follow their source, or cannot keep their copy.
+// servers returns the servers that are silent, do not follow their source, or cannot keep their copy. A server that has
+// lost etcd hears of nobody: that the others are silent belongs to its own case.
 func (c *console) servers(s *admin.Status) (all []trouble) {
+	off := s.CutOff()
+	var silent []string
+	moved := map[string]float64{}
+	for i := range s.Vantages {
+		v := &s.Vantages[i]
+		moved[v.ID] = v.AgeSeconds
+	}
+	for i := range s.Servers {
+		if v := &s.Servers[i]; !v.Fresh && v != off {
+			silent = append(silent, v.ID)
+		}
+	}
 	for i := range s.Servers {
 		v := &s.Servers[i]
 		t := trouble{State: "part", What: "Server " + v.ID}
 		switch {
+		case v == off:
+			t.Text = "is cut off from etcd"
+			if v.Source.State == "saved copy" {
+				t.Text = "has not reached etcd yet"
+			}
+			if !v.Source.Since.IsZero() {
+				t.Text += " since " + since(v.Source.Since, s.Time)
+			}
+			t.Text += after(": ", v.Source.Error) + "."
+			t.Instead = fmt.Sprintf("It answers from revision %d, and only its own probes count.", v.Revision)
+			if len(silent) > 0 {
+				t.Instead += " It hears nothing of " + listed(silent, 3) + "."
+			}
+			t.Do = []advice{{"look after etcd: the server goes on by itself when it is back", ""}}
+		case !v.Fresh && off != nil:
+			continue
 		case !v.Fresh:
 			t.State, t.Text = "out", "is not heard of."
-			t.Instead = "If it runs it answers from what it knew last; resolvers ask the other servers."
-			t.Do = []advice{{"to see whether it lives", command("leeward", "healthcheck", "--admin", v.Admin)}}
-		case v.Source.State != "following":
-			t.Text = fmt.Sprintf("does not follow its source (%s for %s).", v.Source.State,
-				admin.Age(s.Time.Sub(v.Source.Since).Seconds()))
-			if v.Source.Error != "" {
-				t.Text = strings.TrimSuffix(t.Text, ".") + ": " + v.Source.Error
+			if ago := moved[v.ID]; ago > 0 {
+				t.Text = "is not heard of for " + admin.Age(ago) + "."
 			}
+			t.Instead = "If it runs it answers from what it knew last; resolvers ask the other servers. It does not " +
+				"vote; the others decide."
+			if to := c.address(v.Admin); to != "" {
+				t.Do = []advice{{"to see whether it lives", command("leeward", "healthcheck", "--admin", to)}}
+			}
+		case v.Source.State != "following":
+			t.Text = fmt.Sprintf("does not follow its source (%s for %s)%s.", v.Source.State,
+				admin.Age(s.Time.Sub(v.Source.Since).Seconds()), after(": ", v.Source.Error))
 			t.Instead = fmt.Sprintf("It answers from revision %d, and follows health as its own probes see it.",
 				v.Revision)
 			if v.Source.State == "history changed" {
@@ -121,6 +154,14 @@ func (c *console) servers(s *admin.Status) (all []trouble) {
 		all = append(all, t)
 	}
 	return all
+}
+
+// after returns a text behind what leads to it, and nothing if there is no text.
+func after(lead, text string) string {
+	if text == "" {
+		return ""
+	}
+	return lead + text
 }
 
 func (c *console) vantages(a *admin.Status) (all []trouble) {
@@ -223,20 +264,8 @@ func verdictWords(s *admin.Status, a *admin.Address) string {
 	if a.Since != nil {
 		text += " since " + since(*a.Since, s.Time)
 	}
-	reasons := map[string]int{}
-	best := ""
-	for _, v := range a.Votes {
-		if v.Counted && v.State == a.Verdict && v.Reason != "" {
-			if reasons[v.Reason]++; reasons[v.Reason] > reasons[best] {
-				best = v.Reason
-			}
-		}
-	}
-	if a.Verdict == "down" {
-		text += fmt.Sprintf(", %d of %d vantages", a.Down, a.Up+a.Down)
-	}
-	if best != "" {
-		text += ": " + best
+	if says := a.Says(); says != "" {
+		text += ", " + says
 	}
 	return text
 }
@@ -247,7 +276,11 @@ func (c *console) loads(a *admin.Status) (all []trouble) {
 		p := &a.Pools[i]
 		if l := p.LoadStatus; l != nil && l.Load.Known && l.Target > 0 && (l.Load.Value > l.Target || l.Keep < 1) {
 			t := trouble{State: "part", What: "Pool " + p.Pool, Link: "/pool/" + p.Pool}
-			t.Text = fmt.Sprintf("carries %s of a target of %s.", admin.Figure(l.Load.Value), admin.Figure(l.Target))
+			t.Text = fmt.Sprintf("carries %s of a target of %s", admin.Figure(l.Load.Value), admin.Figure(l.Target))
+			if l.Max > 0 && l.Load.Value > l.Max {
+				t.Text += fmt.Sprintf(", beyond the max of %s at which it breaks", admin.Figure(l.Max))
+			}
+			t.Text += "."
 			t.Instead = "It keeps its clients."
 			if l.Keep < 1 {
 				t.Instead = fmt.Sprintf("It keeps %.0f %% of its clients; the others go to the next pools of their "+
@@ -260,6 +293,13 @@ func (c *console) loads(a *admin.Status) (all []trouble) {
 		}
 	}
 	return all
+}
+
+// untold leaves out the problems that other cases tell.
+func untold(a *admin.Status) *admin.Status {
+	rest := *a
+	rest.Problems = slices.DeleteFunc(slices.Clone(a.Problems), func(p admin.Problem) bool { return a.Overloaded(&p) })
+	return &rest
 }
 
 // problems returns the resources whose newest version is not in service as written.

@@ -25,7 +25,9 @@ func trusts(s *admin.Status) (all []trust) {
 	var silent, behind, cut []string
 	newest := int64(0)
 	for _, v := range s.Servers {
-		newest = max(newest, v.Revision)
+		if v.Fresh {
+			newest = max(newest, v.Revision)
+		}
 	}
 	for _, v := range s.Servers {
 		switch {
@@ -37,26 +39,31 @@ func trusts(s *admin.Status) (all []trust) {
 			behind = append(behind, fmt.Sprintf("%s (%d)", v.ID, v.Revision))
 		}
 	}
-	text := fmt.Sprintf("all %d answer from revision %d", len(s.Servers), newest)
+	heard := len(s.Servers) - len(silent)
+	text := fmt.Sprintf("all %d answer from revision %d", heard, newest)
 	switch {
-	case len(s.Servers) == 1:
-		text = fmt.Sprintf("%s answers from revision %d", s.Servers[0].ID, newest)
-	case len(s.Servers) == 2 && len(behind) == 0:
-		text = fmt.Sprintf("both answer from revision %d", newest)
-	case len(s.Servers) == 0:
+	case heard == 0:
 		text = "none is heard of"
 	case len(behind) > 0:
 		text = fmt.Sprintf("the newest revision is %d; behind it: %s", newest, listed(behind, 4))
+	case len(silent) > 0:
+		text = fmt.Sprintf("%d of %d servers answer from revision %d", heard, len(s.Servers), newest)
+	case heard == 1:
+		text = fmt.Sprintf("%s answers from revision %d", s.Servers[0].ID, newest)
+	case heard == 2:
+		text = fmt.Sprintf("both answer from revision %d", newest)
 	}
-	add(len(behind) == 0 && len(s.Servers) > 0, "Revision", text,
+	add(len(behind) == 0 && heard > 0, "Revision", text,
 		"The revision of the newest resource in the answers. It is the same on all servers but for a moment after a "+
 			"change.")
 	text = "all follow it"
-	if len(cut) > 0 {
+	switch {
+	case len(cut) > 0 && len(silent) > 0:
+		text = "not followed by " + listed(cut, 4) + "; not heard of: " + listed(silent, 4)
+	case len(cut) > 0:
 		text = "not followed by " + listed(cut, 4)
-	}
-	if len(silent) > 0 {
-		text += "; not heard of: " + listed(silent, 4)
+	case len(silent) > 0:
+		text = "not heard of: " + listed(silent, 4) + "; the others follow it"
 	}
 	add(len(cut)+len(silent) == 0, "Source", text,
 		"Where resources come from. A server that is cut off answers from the last that it knew.")

@@ -37,7 +37,7 @@ func TestBriefStatus(t *testing.T) {
 		Endpoints: []admin.Endpoint{
 			{Endpoint: "www-eu/lb-1", Pool: "www-eu", Region: "eu-west", Monitor: "web", Weight: 100, Addresses: []admin.Address{{Address: netip.MustParseAddr("192.0.2.10"), Verdict: "up"}}},
 			{Endpoint: "www-us/lb-1", Pool: "www-us", Region: "us-east", Monitor: "web", Weight: 100, Addresses: []admin.Address{{
-				Address: netip.MustParseAddr("192.0.2.20"), Verdict: "down", Since: &since, Votes: []admin.Vote{down("fra"), down("ns2"), down("ns10")},
+				Address: netip.MustParseAddr("192.0.2.20"), Verdict: "down", Since: &since, Down: 3, Votes: []admin.Vote{down("fra"), down("ns2"), down("ns10")},
 			}}},
 		},
 		Moves: []admin.Move{{From: "us-east", To: []string{"eu-west"}}}, Watches: []admin.Watch{{Watch: "reports", LagSeconds: .4}},
@@ -53,9 +53,8 @@ func TestBriefStatus(t *testing.T) {
 POOL    REGION   A    AAAA  UP   MONITOR  OVERRIDE  WHY
 www-us  us-east  out  -     0/1  web                A: no healthy endpoint
 
-ENDPOINT     WEIGHT  ADDRESS     VERDICT  FOR  VOTES
-www-us/lb-1  100     192.0.2.20  down     2m   fra down (connection refused),
-    ns2 down (connection refused),  ns10 down (connection refused)
+ENDPOINT     ADDRESS     VERDICT  FOR  WHO SAYS SO
+www-us/lb-1  192.0.2.20  down     2m   3 of 3 vantages: connection refused
 
 REGION   POOLS  ENDPOINTS UP  OVERRIDE
 eu-west  1/1    1/1

@@ -26,7 +26,7 @@ func Wide(w io.Writer, of *admin.Status, colour bool) error {
 		{table: s.regions()},
 		{table: s.pools()},
 		{table: s.loads()},
-		{table: s.endpoints()},
+		{table: s.endpoints(true)},
 		{table: s.failover()},
 		{table: s.overrides()},
 		{table: s.planned()},
@@ -53,13 +53,13 @@ func Status(w io.Writer, of *admin.Status, colour bool) error {
 	wrong.Endpoints = wrong.Endpoints[:kept(down)]
 	return s.write(w, colour, []section{
 		few("Servers that cannot do all they should", s.failing()),
-		few("Problems: what is wrong with the newest version, and which one is in service", s.problems()),
+		few("Problems: what is wrong with the newest version, and which one is in service", wrong.problems()),
 		few("Held back: `leeward accept` lets these go", s.held()),
 		few("", s.overrides()),
 		few("", s.planned()),
 		few("", wrong.vantages()),
 		few("", wrong.pools()),
-		{table: wrong.endpoints(), more: down - len(wrong.Endpoints)}, // an endpoint has a line for each address
+		{table: wrong.endpoints(false), more: down - len(wrong.Endpoints)}, // an endpoint has a line for each address
 		few("", wrong.loads()),
 		few("", wrong.watches()),
 		few("", wrong.database()),

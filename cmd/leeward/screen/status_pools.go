@@ -91,11 +91,21 @@ func (s status) loads() *Table {
 	return t
 }
 
-func (s status) endpoints() *Table {
+// endpoints lists endpoints by address. In the wide form each vantage's vote has a cell; else the votes are counted.
+func (s status) endpoints(wide bool) *Table {
 	t := &Table{Heads: []string{"ENDPOINT", "WEIGHT", "ADDRESS", "VERDICT", "FOR", "VOTES"}}
+	if !wide {
+		t.Heads = []string{"ENDPOINT", "OVERRIDE", "ADDRESS", "VERDICT", "FOR", "WHO SAYS SO"}
+		if !slices.ContainsFunc(s.Endpoints, func(e admin.Endpoint) bool { return e.Override != "" }) {
+			defer t.drop(1)
+		}
+	}
 	for _, e := range s.Endpoints {
 		name, weight := Cell{e.Endpoint, Bold}, Cell{Text: strconv.Itoa(e.Weight)}
-		if e.Override != "" {
+		switch {
+		case !wide:
+			weight = word(e.Override)
+		case e.Override != "":
 			weight = Cell{weight.Text + " " + e.Override, Yellow}
 		}
 		if h := e.Hostname; h != nil {
@@ -118,6 +128,15 @@ func (s status) endpoints() *Table {
 				age = admin.Age(s.Time.Sub(*a.Since).Seconds())
 			}
 			row := []Cell{name, weight, {Text: a.Address.String()}, verdict(a.Verdict), {Text: age}}
+			if !wide {
+				says := Cell{Text: a.Says()}
+				if e.Monitor == "" {
+					says = Cell{"no monitor: counts as up", Grey}
+				}
+				t.Add(append(row, says)...)
+				name, weight = Cell{}, Cell{}
+				continue
+			}
 			for i, v := range a.Votes {
 				row = append(row, vote(v, len(a.Chosen) > 0 && !slices.Contains(a.Chosen, v.Vantage),
 					i < len(a.Votes)-1))

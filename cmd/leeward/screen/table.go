@@ -9,6 +9,7 @@ package screen
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -40,6 +41,14 @@ type Table struct {
 
 // Add adds a row.
 func (t *Table) Add(cells ...Cell) { t.Rows = append(t.Rows, cells) }
+
+// drop removes a column.
+func (t *Table) drop(i int) {
+	t.Heads = slices.Delete(t.Heads, i, i+1)
+	for n, row := range t.Rows {
+		t.Rows[n] = slices.Delete(row, i, min(i+1, len(row)))
+	}
+}
 
 // AddTexts adds a row without colours.
 func (t *Table) AddTexts(texts ...string) {
@@ -114,7 +123,7 @@ func layOut(rows [][]Cell, columns int) (places []place) {
 	for i, width := range widths {
 		p := place{at: at, width: width}
 		if left := columns - at; columns > 0 && width > left {
-			if i > 0 && (left < leastFolded || words[i] > left) {
+			if i > 0 && (left < leastFolded || words[i] > left || i < len(widths)-1) {
 				p.below, p.at = true, hanging
 			}
 			p.width = min(width, max(columns-p.at, words[i]))
