@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -98,4 +101,52 @@ func TestKeyRetire(t *testing.T) {
 	have(1, old)
 	wants(1, "no key that the parent has a DS of signs DNSKEY from then on", at("check", "example.test")...)
 	wants(1, "does not have the DNSKEY of key", "check", "example.test", "--server", addresses[0])
+}
+
+// TestKeyFilesThatEverybodyMayOpen: every verb that reads a private key from a file says so if everybody on the host may
+// open that file.
+func TestKeyFilesThatEverybodyMayOpen(t *testing.T) {
+	folder, away := t.TempDir(), t.TempDir()
+	k, err := dnssec.Generate("\x07example\x04test\x00", dnssec.FlagsCSK, dnssec.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := dnssec.Generate("\x05other\x04test\x00", dnssec.FlagsCSK, dnssec.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	timed, elsewhere := dnssec.TimedKey{Key: k}, dnssec.TimedKey{Key: other}
+	if err := elsewhere.Write(away); err != nil {
+		t.Fatal(err)
+	}
+	from := filepath.Join(away, other.FileName()+".private")
+	for _, args := range [][]string{
+		{"list"},
+		{"ds", "example.test"},
+		{"check", "example.test"},
+		{"export", "example.test"},
+		{"generate", "example.test"},
+		{"roll", "example.test", "--role", "zsk"},
+		{"retire", "example.test", fmt.Sprint(k.Tag())},
+		{"import", "other.test", from},
+	} {
+		for mode, want := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
+			if err := errors.Join(os.RemoveAll(folder), os.Mkdir(folder, 0o700), timed.Write(folder)); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(folder, k.FileName()+".private")
+			if args[0] == "import" {
+				file = from
+			}
+			if err := os.Chmod(file, mode); err != nil {
+				t.Fatal(err)
+			}
+			var out, errs bytes.Buffer
+			run(t.Context(), append([]string{"key", "--keys", folder}, args...), nil, strings.NewReader(""), &out, &errs)
+			says := fmt.Sprintf("everybody on this host may open %s (mode %#o): chmod 600 %s", file, mode, file)
+			if n := strings.Count(errs.String(), says); (n == 1) != want || n > 1 {
+				t.Errorf("key %q, mode %#o: said %d times\n%s%s", args, mode, n, out.String(), errs.String())
+			}
+		}
+	}
 }

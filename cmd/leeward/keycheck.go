@@ -148,5 +148,12 @@ func askData(ctx context.Context, server string, origin rr.Name, typ rr.Type) ([
 		return nil, misused("%w", err)
 	}
 	all, _, err := chain.Authority(ctx, server, origin.String(), uint16(typ))
+	if err != nil {
+		whose := "the zone's"
+		if typ == rr.TypeDS {
+			whose = "the parent's"
+		}
+		err = fmt.Errorf("%s server %w", whose, err)
+	}
 	return all, err
 }

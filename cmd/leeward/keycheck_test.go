@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/hex"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -57,6 +58,9 @@ func TestKeyCheckPrints(t *testing.T) {
 		lame   bool
 		rcode  int
 		down   bool
+		raw    string // octets instead of an answer
+		cut    bool   // TC, over TCP
+		none   bool   // nobody listens
 	}
 	whole := server{answer: []dns.RR{dnskey(ours)}}
 	for _, c := range []struct {
@@ -73,6 +77,12 @@ func TestKeyCheckPrints(t *testing.T) {
 		{"parent that is not authoritative", 1, []server{{answer: []dns.RR{ds(ours, 2)}, lame: true}}, nil},
 		{"parent that refuses", 1, []server{{rcode: dns.RcodeRefused}}, nil},
 		{"parent that ends connections", 1, []server{{down: true}}, nil},
+		{"parent that is not there", 1, []server{{none: true}}, nil},
+		{"parent that ends in the middle", 1, []server{{raw: "\x01\x00it begins"}}, nil},
+		{"parent that is no DNS server", 1, []server{{raw: "\x00\x04spam"}}, nil},
+		{"parent that cuts answers short", 1, []server{{answer: []dns.RR{ds(ours, 2)}, cut: true}}, nil},
+		{"parent that lacks the name", 1, []server{{rcode: dns.RcodeNameError}}, nil},
+		{"server that ends connections", 1, nil, []server{whole, {down: true}}},
 		{"server without DNSKEY", 1, nil, []server{whole, {}}},
 		{"server with another DNSKEY", 1, nil, []server{{answer: []dns.RR{dnskey(other)}}}},
 		{"server with one more DNSKEY", 0, nil, []server{{answer: []dns.RR{dnskey(ours), dnskey(other)}}}},
@@ -93,12 +103,27 @@ func TestKeyCheckPrints(t *testing.T) {
 							return
 						}
 						m := new(dns.Msg).SetRcode(q, s.rcode)
-						m.Authoritative, m.Answer = !s.lame, s.answer
+						m.Authoritative, m.Truncated, m.Answer = !s.lame, s.cut, s.answer
 						_ = w.WriteMsg(m)
 					})}
 					done := make(chan struct{})
-					go func() { defer close(done); _ = serving.ActivateAndServe() }()
+					go func() {
+						defer close(done)
+						if s.raw == "" {
+							_ = serving.ActivateAndServe()
+							return
+						}
+						for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+							if _, err := (&dns.Conn{Conn: c}).ReadMsg(); err == nil {
+								_, _ = io.WriteString(c, s.raw)
+							}
+							c.Close()
+						}
+					}()
 					t.Cleanup(func() { l.Close(); <-done })
+					if s.none {
+						l.Close()
+					}
 					args = append(args, flag, l.Addr().String())
 					named = append(named, l.Addr().String(), strings.TrimPrefix(flag, "--")+"-"+string(rune('1'+i)))
 				}

@@ -51,7 +51,7 @@ func (f *keyFlags) at() (keyPlace, error) {
 	}
 	switch {
 	case from == "keys" && f.folder != "":
-		f.place = keyFolder(f.folder)
+		f.place = keyFolder{f.folder, f.inv}
 	case from == "etcd":
 		f.folder = ""
 		v, err := f.vault()
@@ -74,9 +74,7 @@ func (f *keyFlags) vault() (*vault.Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	if open != "" {
-		fmt.Fprintf(f.inv.told, "leeward: %s\n", open)
-	}
+	f.inv.exposed(open)
 	log, err := f.inv.logger()
 	if err != nil {
 		return nil, err
@@ -92,28 +90,50 @@ func (f *keyFlags) vault() (*vault.Vault, error) {
 	return &vault.Vault{Etcd: c, Secrets: secrets}, nil
 }
 
+// exposed tells that everybody on this host may open a file with a secret; "": nobody but its owner may.
+func (inv *invocation) exposed(what string) {
+	if what != "" {
+		fmt.Fprintf(inv.told, "leeward: %s\n", what)
+	}
+}
+
 // keyFolder is a folder of key files.
-type keyFolder string
+type keyFolder struct {
+	path string
+	inv  *invocation // is told of files that everybody may open
+}
+
+// keys reads the keys of a zone, and tells of files that everybody may open.
+func (f keyFolder) keys(all *dnssec.Folder, origin rr.Name) (*dnssec.Keys, error) {
+	if doubt := all.Doubt(origin); doubt != nil {
+		f.inv.exposed(doubt.Error())
+	}
+	return all.Read(origin)
+}
 
 func (f keyFolder) each(_ context.Context, call func(origin rr.Name, keys *dnssec.Keys, err error)) error {
-	all, err := dnssec.List(string(f))
+	all, err := dnssec.List(f.path)
 	if err != nil {
 		return err
 	}
 	for _, origin := range all.Origins() {
-		keys, err := all.Read(origin)
+		keys, err := f.keys(all, origin)
 		call(origin, keys, err)
 	}
 	return nil
 }
 
 func (f keyFolder) read(_ context.Context, origin rr.Name) (*dnssec.Keys, error) {
-	return dnssec.ReadFolder(string(f), origin)
+	all, err := dnssec.List(f.path)
+	if err != nil {
+		return nil, err
+	}
+	return f.keys(all, origin)
 }
 
 func (f keyFolder) write(_ context.Context, changed []dnssec.TimedKey) error {
 	for i := range changed {
-		if err := changed[i].Write(string(f)); err != nil {
+		if err := changed[i].Write(f.path); err != nil {
 			return err
 		}
 	}

@@ -123,6 +123,9 @@ If the zone has keys already, a key that would be active at once is refused.`,
 				if err != nil {
 					return err
 				}
+				if info, err := os.Stat(file); err == nil {
+					inv.exposed(disk.Exposed(file, info.Mode()))
+				}
 				if keys != nil && keys.Has(k.Key) {
 					return fmt.Errorf("%s: the zone has this key already", file)
 				}

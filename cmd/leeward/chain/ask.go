@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -41,9 +43,61 @@ func (w *walker) ask(ctx context.Context, server netip.Addr, name string, typ ui
 	return m, nil
 }
 
+// refused says that a response has no answer, and what to do.
 func refused(m *dns.Msg, name string, typ uint16) error {
-	return fmt.Errorf("it answers %s %s with %s", name, dns.Type(typ), dns.RcodeToString[m.Rcode])
+	todo := "look at its log"
+	switch m.Rcode {
+	case dns.RcodeRefused, dns.RcodeNotAuth:
+		todo = "it does not serve the zone, or not to this host: name a server of the zone that has the name, or look at " +
+			"who may ask"
+	case dns.RcodeNameError:
+		todo = "see that the name is right, and delegated there"
+	}
+	return fmt.Errorf("it answers %s %s with %s; %s", name, dns.Type(typ), dns.RcodeToString[m.Rcode], todo)
 }
+
+// failed says why a server has not answered over TCP, and what to do. It wraps err.
+func failed(err error, limit time.Duration) error {
+	var wait net.Error
+	for _, x := range []struct {
+		is   bool
+		says string
+	}{
+		{errors.Is(err, context.Canceled), "it was not waited for"},
+		{errors.Is(err, syscall.ECONNREFUSED), "it takes no connections over TCP (connection refused); see that it runs, " +
+			"and listens there over TCP too"},
+		{noRoute(err), "this host has no way there; name an address that it can reach"},
+		{errors.Is(err, syscall.EHOSTUNREACH), "it cannot be reached (no route to host); see that its host is up"},
+		{errors.Is(err, io.ErrUnexpectedEOF), "it ended the TCP connection in the middle of its answer; look at its log"},
+		{errors.Is(err, io.EOF), closed},
+		{errors.Is(err, syscall.ECONNRESET), closed},
+		{errors.Is(err, syscall.EPIPE), closed},
+		{
+			errors.As(err, &wait) && wait.Timeout() || errors.Is(err, context.DeadlineExceeded),
+			fmt.Sprintf("there is no answer over TCP within %v; see that it is up, and that no firewall keeps TCP away",
+				limit),
+		},
+	} {
+		if x.is {
+			return &failure{x.says, err}
+		}
+	}
+	return &failure{
+		fmt.Sprintf("its answer over TCP is no DNS message that can be read (%v); see what listens there", err),
+		err,
+	}
+}
+
+const closed = "it ended the TCP connection without an answer; see who may ask it over TCP, or look at its log"
+
+// failure is an error in words for people.
+type failure struct {
+	says string
+	err  error
+}
+
+func (f *failure) Error() string { return f.says }
+func (f *failure) Unwrap() error { return f.err }
 
 func exchange(ctx context.Context, server netip.AddrPort, name string, typ uint16, limit time.Duration) (
 	*dns.Msg, error,
@@ -56,10 +110,14 @@ func exchange(ctx context.Context, server netip.AddrPort, name string, typ uint1
 	c := dns.Client{Net: "tcp", Timeout: limit}
 	m, _, err := c.ExchangeContext(ctx, q, server.String())
 	if err != nil {
-		return nil, err
+		return nil, failed(err, limit)
+	}
+	if m.Truncated {
+		return nil, errors.New("its answer is cut short (TC) though it comes over TCP, so it is not used; see what is " +
+			"between here and the server, or look at its log")
 	}
 	if len(m.Question) != 1 || m.Question[0].Qtype != typ || !strings.EqualFold(m.Question[0].Name, name) {
-		return nil, errors.New("it answers another question")
+		return nil, errors.New("it answers another question than was asked; see what listens there")
 	}
 	return m, nil
 }
