@@ -2,7 +2,9 @@ package health
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -49,9 +51,20 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 		n, err = strconv.ParseUint(days, 10, 16)
 		v = time.Duration(n) * 24 * time.Hour
 	}
-	if err != nil || v < 0 {
-		return fmt.Errorf("%q is not a duration; write it as \"30s\", \"5m\", \"1h30m\" or \"90d\"", s)
+	switch {
+	case err == nil && v >= 0:
+		*d = Duration(v)
+		return nil
+	case err == nil:
+		return fmt.Errorf("%q is negative; a duration is 0s or more", s)
+	case spelt.MatchString(s):
+		return fmt.Errorf("%q is %w", s, ErrTooLong)
 	}
-	*d = Duration(v)
-	return nil
+	return fmt.Errorf("%q is not a duration; write it as \"30s\", \"5m\", \"1h30m\" or \"90d\"", s)
 }
+
+// ErrTooLong is in the error of a duration that is spelt as it should be.
+var ErrTooLong = errors.New("longer than any duration can be")
+
+// spelt is how durations are written. What is so, and is not read, is too long.
+var spelt = regexp.MustCompile(`^([0-9]+d|(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`)

@@ -1,8 +1,11 @@
 package zones
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -26,9 +29,13 @@ func (p *Percent) UnmarshalJSON(b []byte) error {
 	var s string
 	if json.Unmarshal(b, &s) == nil {
 		if digits, ok := strings.CutSuffix(s, "%"); ok {
-			if n, err := strconv.Atoi(digits); err == nil {
+			n, err := strconv.ParseInt(digits, 10, 32)
+			if err == nil {
 				*p = Percent(n)
 				return nil
+			}
+			if errors.Is(err, strconv.ErrRange) {
+				return fmt.Errorf("%s is too large a percentage", b)
 			}
 		}
 	}
@@ -62,15 +69,18 @@ func (s Share) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads "50%" or 2.
 func (s *Share) UnmarshalJSON(b []byte) error {
-	var n int
+	var n int32
 	if json.Unmarshal(b, &n) == nil {
 		if n < 0 {
 			return fmt.Errorf("a count of endpoints is 0 or more, not %d", n)
 		}
-		*s = Share{Count: n}
+		*s = Share{Count: int(n)}
 		return nil
 	}
 	var p Percent
+	if health.IsNumber(string(b)) && !bytes.ContainsAny(b, ".eE") {
+		return fmt.Errorf("a count of endpoints is at most %d, not %s", math.MaxInt32, b)
+	}
 	if err := p.UnmarshalJSON(b); err != nil || p < 0 || p > 100 {
 		return fmt.Errorf("minHealthy is a share of weight such as \"50%%\" (0%% to 100%%) or a count of endpoints "+
 			"such as 2, not %s", b)

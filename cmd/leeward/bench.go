@@ -171,7 +171,7 @@ func (inv *invocation) questions(cmd *cobra.Command, names, zone, files string, 
 			return nil, fmt.Errorf("--names: %w", err)
 		}
 		defer f.Close()
-		return bench.ReadNames(names, f)
+		return bench.ReadNames(names, inv.heed(f))
 	}
 	origin := canonical(zones.KindZone, zone)
 	from, err := inv.prefer(cmd.Flags(), "etcd", "files")

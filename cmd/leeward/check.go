@@ -16,30 +16,32 @@ func newCheck(inv *invocation) *cobra.Command {
 		Example: `  leeward check -f resources/
   leeward check -f resources/ -f example.test.zone -o json`,
 		RunE: func(*cobra.Command, []string) error {
-			docs, problems, err := input.read(inv)
-			if err != nil {
-				return err
-			}
-			problems = append(problems, catalog.Check(docs, problems...)...)
-			wrong := problems.Errors()
-			if output == "json" {
-				if err := checked(inv, len(docs), problems); err != nil {
+			return inv.unlessEnded(func() error {
+				docs, problems, err := input.read(inv)
+				if err != nil {
 					return err
 				}
-			} else {
-				inv.complain(problems)
-				if len(wrong) == 0 {
-					inv.printf("%s, nothing wrong", count(len(docs), "resource"))
-					if n := len(problems); n > 0 {
-						inv.printf(", %s", count(n, "warning"))
+				problems = append(problems, catalog.Check(docs, problems...)...)
+				wrong := problems.Errors()
+				if output == "json" {
+					if err := checked(inv, len(docs), problems); err != nil {
+						return err
 					}
-					inv.printf("\n")
+				} else {
+					inv.complain(problems)
+					if len(wrong) == 0 {
+						inv.printf("%s, nothing wrong", count(len(docs), "resource"))
+						if n := len(problems); n > 0 {
+							inv.printf(", %s", count(n, "warning"))
+						}
+						inv.printf("\n")
+					}
 				}
-			}
-			if len(wrong) > 0 {
-				return exitError(1)
-			}
-			return nil
+				if len(wrong) > 0 {
+					return exitError(1)
+				}
+				return nil
+			})
 		},
 	}
 	input.add(cmd)

@@ -70,7 +70,7 @@ func (inv *invocation) master(origin, name string) ([]zones.Document, error) {
 		defer file.Close()
 		r, folder, shown = file, document.Includes(filepath.Dir(name)), name
 	}
-	docs, problems := document.ReadMaster(shown, origin, r, folder)
+	docs, problems := document.ReadMaster(shown, origin, inv.heed(r), folder)
 	if wrong := problems.Errors(); len(wrong) > 0 {
 		inv.complain(wrong)
 		return nil, fmt.Errorf("nothing was written: %s in %s; see above", count(len(wrong), "problem"), shown)

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -65,7 +68,7 @@ func (f *inputFlags) read(inv *invocation) ([]zones.Document, zones.Problems, er
 
 func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems, error) {
 	if name == "-" {
-		docs, problems := document.Read("standard input", inv.in)
+		docs, problems := document.Read("standard input", inv.heed(inv.in))
 		return merged(docs, problems)
 	}
 	s, err := os.Stat(name)
@@ -88,17 +91,78 @@ func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems,
 	}
 	defer r.Close()
 	if origin, ok := strings.CutSuffix(filepath.Base(name), ".zone"); ok {
-		docs, problems := document.ReadMaster(name, origin, r, document.Includes(filepath.Dir(name)))
+		docs, problems := document.ReadMaster(name, origin, inv.heed(r), document.Includes(filepath.Dir(name)))
 		return merged(docs, problems)
 	}
-	docs, problems := document.Read(name, r)
+	docs, problems := document.Read(name, inv.heed(r))
 	return merged(docs, problems)
 }
 
-// openGiven opens a file that the command line names. It may be a pipe, as from <(…) in a shell. A pipe that nobody
-// writes to is empty; opening it does not wait.
+// openGiven opens a file that the command line names. It may be a pipe, as from <(…) in a shell, or a terminal, as
+// /dev/stdin. A pipe that nobody writes to is empty; opening it does not wait. Whoever reads heeds a signal.
 func openGiven(name string) (*os.File, error) {
-	return os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := disk.Open(name)
+	if !errors.Is(err, disk.ErrNotRegular) {
+		return f, err
+	}
+	status, gone := os.Stat(name)
+	if gone != nil {
+		return nil, gone
+	}
+	if status.Mode()&(fs.ModeNamedPipe|fs.ModeCharDevice) == 0 {
+		return nil, err
+	}
+	if f, gone = os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0); gone != nil {
+		return nil, gone
+	}
+	if status.Mode()&fs.ModeNamedPipe == 0 && !terminal(f) {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// heed returns a reader whose reads end with the first signal, whatever those of r wait for: a pipe that stays open,
+// somebody at a terminal.
+func (inv *invocation) heed(r io.Reader) io.Reader { return heeding{inv.ended, r} }
+
+type heeding struct {
+	ended context.Context
+	io.Reader
+}
+
+func (h heeding) Read(p []byte) (int, error) {
+	if err := context.Cause(h.ended); err != nil {
+		return 0, err
+	}
+	type result struct {
+		octets []byte
+		err    error
+	}
+	read := make(chan result, 1)
+	go func() {
+		octets := make([]byte, len(p)) // p is the caller's again as soon as there is a signal
+		n, err := h.Reader.Read(octets)
+		read <- result{octets[:n], err}
+	}()
+	select {
+	case r := <-read:
+		return copy(p, r.octets), r.err
+	case <-h.ended.Done():
+		return 0, context.Cause(h.ended)
+	}
+}
+
+// unlessEnded runs work that looks at no signal and leaves nothing half done. A signal ends the wait for it.
+func (inv *invocation) unlessEnded(work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-inv.ended.Done():
+		return context.Cause(inv.ended)
+	}
 }
 
 func merged(docs []zones.Document, problems zones.Problems) ([]zones.Document, zones.Problems, error) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,18 +18,71 @@ import (
 	"leeward/cmd/leeward/hangup"
 )
 
-// What waits for something that nothing in the process can end, here standard input, ends at the second signal.
-func TestSecondSignalEnds(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		cmd := exec.Command("leeward", "check", "-f", "-")
+// The first signal ends a verb that waits for what it reads: standard input, and a pipe that the command line names.
+func TestSignalEndsReading(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	for _, args := range [][]string{
+		{"check", "-f", "-"},
+		{"check", "-f", "/dev/stdin"},
+		{"check", "-f", fifo},
+		{"apply", "-f", "-", "--etcd", "http://127.0.0.1:1"},
+		{"import", "example.test", "-", "--etcd", "http://127.0.0.1:1"},
+		{"bench", "--server", "127.0.0.1:1", "--names", fifo},
+	} {
+		cmd := exec.Command("leeward", args...)
 		in, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
 		}
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := in.Write(bytes.Repeat([]byte("#\n"), 1<<20)); err != nil { // more than a pipe holds: it is reading
+		to := in.(io.Writer)
+		if args[len(args)-1] == fifo {
+			to = held
+		}
+		if _, err := to.Write(bytes.Repeat([]byte("\n"), 1<<19)); err != nil { // more than a pipe holds: it is reading
+			t.Fatal(err)
+		}
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		limit := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait()
+		limit.Stop()
+		if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(errs.String(), "terminated") {
+			t.Errorf("%v: after a signal: %v, want exit status 1:\n%s", args, cmd.ProcessState, errs.String())
+		}
+		in.Close()
+	}
+}
+
+// What waits for something that nothing in the process can end, here whoever should read what it prints, ends at the
+// second signal.
+func TestSecondSignalEnds(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, w := os.NewFile(uintptr(ends[0]), "reader"), os.NewFile(uintptr(ends[1]), "writer")
+		if err := syscall.SetsockoptInt(ends[1], syscall.SOL_SOCKET, syscall.SO_SNDBUF, 1024); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("leeward", "completion", "bash")
+		cmd.Stdout = w
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Read(make([]byte, 1)); err != nil { // it has begun, and there is no room for the rest
 			t.Fatal(err)
 		}
 		ended := make(chan error, 1)
@@ -47,6 +101,8 @@ func TestSecondSignalEnds(t *testing.T) {
 			}
 		}
 		again.Stop()
+		r.Close()
+		w.Close()
 		if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != sig {
 			t.Errorf("after %v: %v", sig, cmd.ProcessState)
 		}

@@ -81,7 +81,7 @@ func (p pruning) allow(inv *invocation, base *store.Listing, f changeFlags) erro
 // confirm asks a question. Every answer but yes is an error.
 func (inv *invocation) confirm(question string) error {
 	fmt.Fprintf(inv.told, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(inv.in).ReadString('\n')
+	answer, err := bufio.NewReader(inv.heed(inv.in)).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return err
 	}

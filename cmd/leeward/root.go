@@ -20,6 +20,7 @@ import (
 
 	"leeward/cmd/leeward/process"
 	"leeward/cmd/leeward/screen"
+	"leeward/health"
 	"leeward/zones"
 )
 
@@ -47,6 +48,7 @@ const (
 
 // invocation is one run of the command: its streams, its environment, and the flags that verbs share.
 type invocation struct {
+	ended    context.Context // by the first signal
 	in       io.Reader
 	out, err io.Writer
 	page     *screen.Page // out, for people; documents (JSON, YAML, master files) go to out itself
@@ -68,7 +70,7 @@ type invocation struct {
 // run runs the command and returns its exit status.
 func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) int {
 	inv := &invocation{
-		in: in, out: out, err: errs, page: screen.NewPage(out), told: screen.NewPage(errs),
+		ended: ctx, in: in, out: out, err: errs, page: screen.NewPage(out), told: screen.NewPage(errs),
 		env: map[string]string{}, fromEnv: map[string]bool{}, now: time.Now,
 	}
 	for _, e := range environ {
@@ -172,7 +174,36 @@ LEEWARD_ETCD_CA. Exit status: 0 done, 1 failed, 2 wrong usage.`,
 	root.AddCommand(flagsTopic(root))
 	completion(root)
 	narrow(root)
+	decimals(root)
 	return root
+}
+
+// decimals has all flags that are numbers read decimal ones only. Go's flags also read 1_0 and 0x10, and 010 as 8.
+func decimals(cmd *cobra.Command) {
+	strict := func(f *pflag.Flag) {
+		switch f.Value.Type() {
+		case "int", "int64", "uint", "uint64", "float64":
+			f.Value = decimal{f.Value}
+		}
+	}
+	cmd.Flags().VisitAll(strict)
+	cmd.PersistentFlags().VisitAll(strict)
+	for _, c := range cmd.Commands() {
+		decimals(c)
+	}
+}
+
+// decimal is the value of a flag that is a number.
+type decimal struct{ pflag.Value }
+
+func (d decimal) Set(text string) error {
+	if !health.IsNumber(text) {
+		return errors.New("write a decimal number")
+	}
+	if err := health.Twofold(text); err != nil {
+		return err
+	}
+	return d.Value.Set(text)
 }
 
 // known refuses an unknown verb, and suggests similar ones.

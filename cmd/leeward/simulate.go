@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/screen"
+	"leeward/health"
 	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/steer"
@@ -96,7 +96,7 @@ func (inv *invocation) question(down, surges []string, at string) (q control.Que
 	}
 	for _, text := range surges {
 		region, factor, ok := strings.Cut(text, "=")
-		by, err := strconv.ParseFloat(strings.TrimSuffix(factor, "x"), 64)
+		by, err := health.ParseNumber(strings.TrimSuffix(factor, "x"))
 		if !ok || region == "" || err != nil || !(by >= 0 && by <= 1000) {
 			return q, misused("--surge %q: write REGION=3x, from 0x to 1000x", text)
 		}

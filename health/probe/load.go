@@ -3,7 +3,6 @@ package probe
 import (
 	"encoding/json"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"leeward/health"
@@ -44,7 +43,7 @@ func loadOf(h http.Header, metric string) health.Load {
 	}
 	for _, m := range metrics {
 		if text, ok := read(m); ok {
-			f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			f, err := health.ParseNumber(strings.TrimSpace(text))
 			if err != nil {
 				return health.Load{}
 			}

@@ -45,8 +45,8 @@ var rooms = []room{
 		"server, an etcd or a geo database"},
 	{"zones/reference", []string{"zones", "health"}, "it describes the model, and the model does not know that it is " +
 		"described"},
-	{"zones/document", []string{"zones", "zones/rr"}, "text becomes resources and back: what is in service, and for " +
-		"whom, is no business of a reader"},
+	{"zones/document", []string{"zones", "zones/rr", "health"}, "text becomes resources and back: what is in " +
+		"service, and for whom, is no business of a reader"},
 	{"zones/catalog", []string{"zones", "zones/rr"}, "what is in service does not depend on how it was written or " +
 		"where it came from: no text, no store"},
 	{"zones/store", []string{"zones", "zones/document", "zones/etcd"}, "where resources live must not decide what " +
@@ -105,7 +105,9 @@ var rooms = []room{
 	},
 	{
 		"server/console",
-		[]string{"server/admin", "server/answer", "server/history", "zones", "zones/snapshot", "zones/steer"},
+		[]string{
+			"server/admin", "server/answer", "server/history", "zones", "zones/snapshot", "zones/steer", "health",
+		},
 		"it shows what a status says, and decides nothing: neither a store's writes nor the server's sockets",
 	},
 	{"cmd/...", []string{"..."}, "wiring is its work"},

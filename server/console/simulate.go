@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"leeward/health"
 	"leeward/server/admin"
 	"leeward/zones/steer"
 )
@@ -119,7 +119,7 @@ func (x *simulation) question(now time.Time) (q Supposed, err error) {
 	}
 	for _, text := range fields(x.Surge) {
 		region, factor, ok := strings.Cut(text, "=")
-		by, err := strconv.ParseFloat(strings.TrimSuffix(factor, "x"), 64)
+		by, err := health.ParseNumber(strings.TrimSuffix(factor, "x"))
 		if !ok || region == "" || err != nil || !(by >= 0 && by <= 1000) {
 			return q, fmt.Errorf("%q is no surge; write REGION=3x, from 0x to 1000x", text)
 		}

@@ -63,8 +63,15 @@ func open(
 		f.Close()
 		return nil, err
 	}
+	// Some files below /proc say that they are regular and empty, and block: /proc/kmsg. Those know deadlines.
+	if status.Size() == 0 {
+		_ = f.SetReadDeadline(time.Now().Add(patience))
+	}
 	return f, nil
 }
+
+// patience is how long files that only say that they are regular are waited for.
+const patience = time.Second
 
 // regular returns the error for a path that is not a regular file, by the mode that it has.
 func regular(path string, mode fs.FileMode) error {

@@ -114,6 +114,19 @@ func TestOpenTakesRegularFilesOnly(t *testing.T) {
 	}
 }
 
+// /proc/kmsg says that it is regular, and its reader waits for the kernel's next word. Reading takes that word away
+// from others, so this is for machines that nobody else needs.
+func TestRegularFilesThatBlock(t *testing.T) {
+	if os.Getenv("CI") == "" {
+		t.Skip("it takes the kernel's messages away: set CI")
+	}
+	within(t, "/proc/kmsg", func() {
+		if _, err := Read("/proc/kmsg", 64<<20); err == nil {
+			t.Error("it ends")
+		}
+	})
+}
+
 func TestReadIsBounded(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("12345"), 0o600); err != nil {

@@ -140,7 +140,7 @@ func TestDecodeRefusesWhatIsNotOneResource(t *testing.T) {
 		{"pools/WWW", `{}`, `Pool WWW: pool name "WWW" has upper case; write www`},
 		{"poools/www", `{}`, `poools/www: this key is none of Leeward's; delete it`},
 		{"records/example.test/www/CNAME", `{"data":["a","b"]}`, `:1: Record example.test/www/CNAME: data[1]: a name can have only one CNAME (RFC 2181 10.1); to balance over several, make a Policy`},
-		{"regions/eu", `{"latitude":1e999,"longitude":0}`, `:1: Region eu: latitude: 1e999 is not a decimal number`},
+		{"regions/eu", `{"latitude":1e999,"longitude":0}`, `:1: Region eu: latitude: 1e999 is not a decimal number within -90 to 90`},
 		{"regions/eu", `{"latitude":null}`, `:1: Region eu: latitude: there is no value; give one, such as 53.3, or take the field out`},
 		{"regions/eu", strings.Repeat("[", 100), `Region eu: not JSON: line 1: nested more than 32 deep`},
 	} {

@@ -1,7 +1,9 @@
 package document
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"leeward/health"
 	"leeward/zones"
 )
 
@@ -16,6 +19,7 @@ import (
 type filler struct {
 	found zones.Problems // the problems of the document; ValidateFields adds others, whose lines come from the nodes
 	path  []string       // where the reading stands: names, ".": a field; "[0]": an item
+	span  string         // what the field that is being read can have, "" where its tag does not say
 }
 
 // here notes a problem at the field that is being read. line is that of the value.
@@ -110,21 +114,26 @@ func (f *filler) fill(n *node, v reflect.Value) {
 		}
 	case reflect.Float64:
 		if f.want(n, shapeNumber) {
-			x, err := strconv.ParseFloat(n.text, 64)
+			x, err := health.ParseNumber(n.text)
 			if err != nil {
-				f.here(n.line, "%s is not a decimal number", n.text)
-				return
+				f.here(n.line, "%s is not a decimal number%s", n.text, rangeHint(err, f.span))
+			} else if err := health.Twofold(n.text); err != nil {
+				f.here(n.line, "%v", err)
+			} else {
+				v.SetFloat(x)
 			}
-			v.SetFloat(x)
 		}
 	case reflect.Int:
 		if f.want(n, shapeNumber) {
 			i, err := strconv.ParseInt(n.text, 10, 32)
 			if err != nil {
-				f.here(n.line, "%s is not a whole number%s", n.text, rangeHint(err, "-2147483648 to 2147483647"))
-				return
+				f.here(n.line, "%s is not a whole number%s", n.text,
+					rangeHint(err, cmp.Or(f.span, "-2147483648 to 2147483647")))
+			} else if err := health.Twofold(n.text); err != nil {
+				f.here(n.line, "%v", err)
+			} else {
+				v.SetInt(i)
 			}
-			v.SetInt(i)
 		}
 	case reflect.Uint16, reflect.Uint32:
 		if digits, ok := strings.CutPrefix(strings.ToUpper(n.text), "AS"); ok && n.shape == shapeText &&
@@ -137,10 +146,12 @@ func (f *filler) fill(n *node, v reflect.Value) {
 			u, err := strconv.ParseUint(n.text, 10, bits)
 			if err != nil {
 				f.here(n.line, "%s is not a whole number%s", n.text,
-					rangeHint(err, fmt.Sprintf("0 to %d", uint64(1)<<bits-1)))
-				return
+					rangeHint(err, cmp.Or(f.span, fmt.Sprintf("0 to %d", uint64(1)<<bits-1))))
+			} else if err := health.Twofold(n.text); err != nil {
+				f.here(n.line, "%v", err)
+			} else {
+				v.SetUint(u)
 			}
-			v.SetUint(u)
 		}
 	default:
 		panic("zones: a resource has a field of type " + v.Type().String())
@@ -160,6 +171,9 @@ func (f *filler) want(n *node, s shape) bool {
 		hint = "; write " + n.items[0].text + " without the brackets"
 	case s == shapeList && (n.shape == shapeText || n.shape == shapeNumber):
 		hint = "; write [" + n.text + "]"
+	case s == shapeNumber && n.shape == shapeText && health.IsNumber(n.text) && !looksLike(n.text, s): // as of 1e400
+		f.here(n.line, "%s is too large%s", n.text, f.spanned())
+		return false
 	case (s == shapeNumber || s == shapeBool) && n.shape == shapeText && looksLike(n.text, s):
 		hint = "; write " + strings.ToLower(n.text) + " without quotes"
 	}
@@ -171,12 +185,12 @@ func looksLike(text string, s shape) bool {
 	if s == shapeBool {
 		return strings.EqualFold(text, "true") || strings.EqualFold(text, "false")
 	}
-	_, err := strconv.ParseFloat(text, 64)
+	_, err := health.ParseNumber(text)
 	return err == nil
 }
 
 func rangeHint(err error, span string) string {
-	if n, ok := err.(*strconv.NumError); ok && n.Err == strconv.ErrRange {
+	if errors.Is(err, strconv.ErrRange) && span != "" {
 		return " within " + span
 	}
 	return ""
@@ -227,8 +241,10 @@ func (f *filler) fillStruct(n *node, v reflect.Value) {
 				f.here(field.line, "there is no value; give one, such as %s, or take the field out", example)
 				return
 			}
-			before := len(f.found)
+			before, outer := len(f.found), f.span
+			f.span = tag.Get("range")
 			f.fill(&field.value, target)
+			f.span = outer
 			// Refuse a zero that would silently mean the default.
 			if k := target.Kind(); len(f.found) == before && target.IsZero() &&
 				strings.Contains(tag.Get("json"), ",omitempty") && !givesZero(tag) &&
@@ -317,7 +333,15 @@ func (f *filler) fillMap(n *node, v reflect.Value) {
 
 func (f *filler) fillDuration(n *node, d *zones.Duration) {
 	if n.shape == shapeNumber {
-		f.here(n.line, "%s has no unit; write it as %ss, %sm or %sh", n.text, n.text, n.text, n.text)
+		as := zones.Duration(0)
+		switch {
+		case strings.HasPrefix(n.text, "-"):
+			f.here(n.line, "%s is negative, and has no unit; write it as \"30s\"%s", n.text, f.spanned())
+		case as.UnmarshalJSON(appendQuoted(nil, n.text+"s")) != nil:
+			f.here(n.line, "%s is no duration; write it with a unit, as \"30s\"%s", n.text, f.spanned())
+		default:
+			f.here(n.line, "%s has no unit; write it as %ss, %sm or %sh%s", n.text, n.text, n.text, n.text, f.spanned())
+		}
 		return
 	}
 	if !f.want(n, shapeText) {
@@ -325,9 +349,19 @@ func (f *filler) fillDuration(n *node, d *zones.Duration) {
 	}
 	if v, err := time.ParseDuration(n.text); err == nil && v >= 0 {
 		*d = zones.Duration(v)
-	} else if err := d.UnmarshalJSON(appendJSON(nil, n)); err != nil {
+	} else if err := d.UnmarshalJSON(appendJSON(nil, n)); errors.Is(err, health.ErrTooLong) {
+		f.here(n.line, "%v%s", err, f.spanned())
+	} else if err != nil {
 		f.here(n.line, "%v", err)
 	}
+}
+
+// spanned says what the field that is being read can have, if its tag does.
+func (f *filler) spanned() string {
+	if f.span == "" {
+		return ""
+	}
+	return "; it can be " + f.span
 }
 
 // fillStep reads one step of a failover order: "www-eu", or {www-us: 95, www-us-canary: 5}.
