@@ -48,8 +48,8 @@ func refused(m *dns.Msg, name string, typ uint16) error {
 	todo := "look at its log"
 	switch m.Rcode {
 	case dns.RcodeRefused, dns.RcodeNotAuth:
-		todo = "it does not serve the zone, or not to this host: name a server of the zone that has the name, or look at " +
-			"who may ask"
+		todo = "it does not serve the zone, or not to this host: name a server of the zone that has the name, or look " +
+			"at who may ask"
 	case dns.RcodeNameError:
 		todo = "see that the name is right, and delegated there"
 	}
@@ -64,11 +64,12 @@ func failed(err error, limit time.Duration) error {
 		says string
 	}{
 		{errors.Is(err, context.Canceled), "it was not waited for"},
-		{errors.Is(err, syscall.ECONNREFUSED), "it takes no connections over TCP (connection refused); see that it runs, " +
-			"and listens there over TCP too"},
+		{errors.Is(err, syscall.ECONNREFUSED), "it takes no connections over TCP (connection refused); see that it " +
+			"runs, and listens there over TCP too"},
 		{noRoute(err), "this host has no way there; name an address that it can reach"},
 		{errors.Is(err, syscall.EHOSTUNREACH), "it cannot be reached (no route to host); see that its host is up"},
-		{errors.Is(err, io.ErrUnexpectedEOF), "it ended the TCP connection in the middle of its answer; look at its log"},
+		{errors.Is(err, io.ErrUnexpectedEOF), "it ended the TCP connection in the middle of its answer; look at its " +
+			"log"},
 		{errors.Is(err, io.EOF), closed},
 		{errors.Is(err, syscall.ECONNRESET), closed},
 		{errors.Is(err, syscall.EPIPE), closed},
@@ -113,8 +114,8 @@ func exchange(ctx context.Context, server netip.AddrPort, name string, typ uint1
 		return nil, failed(err, limit)
 	}
 	if m.Truncated {
-		return nil, errors.New("its answer is cut short (TC) though it comes over TCP, so it is not used; see what is " +
-			"between here and the server, or look at its log")
+		return nil, errors.New("its answer is cut short (TC) though it comes over TCP, so it is not used; see what " +
+			"is between here and the server, or look at its log")
 	}
 	if len(m.Question) != 1 || m.Question[0].Qtype != typ || !strings.EqualFold(m.Question[0].Name, name) {
 		return nil, errors.New("it answers another question than was asked; see what listens there")
