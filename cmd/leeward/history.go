@@ -16,14 +16,15 @@ func newHistory(inv *invocation) *cobra.Command {
 	var f adminFlags
 	var output, since, until string
 	var limit int
+	var votes bool
 	cmd := &cobra.Command{
 		Use: "history [TARGET]", Short: "Show what happened: verdicts, failovers, changes, drains",
 		GroupID: groupOperate, Args: cobra.MaximumNArgs(1),
-		Long: `History asks a server what has happened, the newest first: verdicts and votes
-that changed, pools that left the answers and came back (and how long detecting,
-agreeing and publishing took), changes of resources, drains and other overrides,
-drills, sources lost and found, and the server's starts and stops. Each server
-has a history of its own, and keeps it through restarts if it has --state.
+		Long: `History asks a server what has happened, the newest first: verdicts that changed
+(and votes, with --votes), pools that left the answers and came back (and how long
+detecting, agreeing and publishing took), changes of resources, drains and other
+overrides, drills, sources lost and found, and the server's starts and stops. Each
+server has a history of its own, and keeps it through restarts if it has --state.
 
 TARGET narrows it to a region, a pool, an endpoint (www-eu/lb-1), a name, a
 zone, a vantage, or a kind of event (verdict, vote, failover, change, override,
@@ -42,6 +43,12 @@ RFC 3339.`,
 			query := url.Values{}
 			if len(args) > 0 {
 				query.Set("of", args[0])
+			}
+			// Programs get all; people get the votes only if they ask for them: each failover has one of each vantage
+			// for each address.
+			quiet := !votes && output == "table" && query.Get("of") != string(history.Vote)
+			if quiet {
+				query.Set("but", string(history.Vote))
 			}
 			for name, value := range map[string]string{"since": since, "until": until} {
 				at, err := readPast("--"+name, value, inv.now())
@@ -66,7 +73,7 @@ RFC 3339.`,
 				query.Set("after", fmt.Sprint(all.Next))
 			}
 			return inv.print(output, &all, func(w io.Writer, colour bool) error {
-				return screen.History(w, &all, inv.now(), colour)
+				return screen.History(w, &all, inv.now(), quiet, colour)
 			})
 		},
 	}
@@ -75,6 +82,7 @@ RFC 3339.`,
 	cmd.Flags().StringVar(&since, "since", "", "only events since `TIME`: 2h, 3d, 02:17, or RFC 3339 (default: all)")
 	cmd.Flags().StringVar(&until, "until", "", "only events up to `TIME`")
 	cmd.Flags().IntVar(&limit, "limit", 100, "only the newest `N` of these events")
+	cmd.Flags().BoolVar(&votes, "votes", false, "the votes of each vantage, too; JSON and YAML always have them")
 	inv.complete(cmd, steered)
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,9 +61,12 @@ func (h *handler) changes(w http.ResponseWriter, r *http.Request) {
 
 // query reads the parameters of a request for the history.
 func (h *handler) query(r *http.Request) (q history.Query, err error) {
-	v, err := parameters(r, "of", "since", "until", "limit", "after")
+	v, err := parameters(r, "of", "since", "until", "limit", "after", "but")
 	if err != nil {
 		return q, err
+	}
+	if q.But = history.Kind(v.Get("but")); q.But != "" && !slices.Contains(history.Kinds, q.But) {
+		return q, fmt.Errorf("but %q: write a kind of event, such as vote", q.But)
 	}
 	now := time.Now().UTC()
 	if q.Since, err = ReadPast("since", v.Get("since"), now); err != nil {

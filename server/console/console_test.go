@@ -196,9 +196,9 @@ func TestCutOff(t *testing.T) {
 	}
 	s.Headline = s.Say()
 	_, page := get(t, console.New(options(s)), "/")
-	want := "What is wrong, and what to do Server ns1 is cut off from etcd since 11:59 UTC (60s): connection refused. " +
-		"It answers from revision 7, and only its own probes count. It hears nothing of ns2 and ns3. look after etcd: " +
-		"the server goes on by itself when it is back Where"
+	want := "What is wrong, and what to do Server ns1 is cut off from etcd since 11:59 UTC (60s): connection " +
+		"refused. It answers from revision 7, and only its own probes count. It hears nothing of ns2 and ns3. look " +
+		"after etcd: the server goes on by itself when it is back Where"
 	if read := text(page); !strings.Contains(read, want) {
 		t.Errorf("it says\n%s\nwithout\n%s", read, want)
 	}

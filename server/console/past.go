@@ -30,6 +30,7 @@ type eventRow struct {
 	Links    []link
 	Revision int64
 	Fields   []string // what changed
+	Undo     string   // the command that reverses a change; "": there is none
 }
 
 // lastEvents is how many events the first screen has.
@@ -72,8 +73,27 @@ func (c *console) read(r *http.Request, q history.Query, out *pastList) {
 	}
 	out.Page = p
 	for i := range p.Events {
-		out.Events = append(out.Events, row(&p.Events[i]))
+		x := row(&p.Events[i])
+		if n := len(p.Events[i].Changes); n > 0 && x.Revision > 0 && !c.Files {
+			x.Undo = command("leeward", "undo", strconv.FormatInt(x.Revision, 10))
+		}
+		out.Events = append(out.Events, x)
 	}
+}
+
+// changed puts one changed field into words. Where several resources changed at once, it names its own.
+func changed(e *history.Event, resource string, f history.Field) string {
+	text := f.Path + ": "
+	if len(e.Changes) > 1 {
+		text = resource + " " + text
+	}
+	switch {
+	case f.Was == "":
+		return text + f.Is + ", was not there"
+	case f.Is == "":
+		return text + f.Was + " is gone"
+	}
+	return text + f.Was + " → " + f.Is
 }
 
 func row(e *history.Event) eventRow {
@@ -100,7 +120,7 @@ func row(e *history.Event) eventRow {
 	for _, ch := range e.Changes {
 		for _, f := range ch.Fields {
 			if len(x.Fields) < mostFields {
-				x.Fields = append(x.Fields, f.Path+": "+f.Was+" → "+f.Is)
+				x.Fields = append(x.Fields, changed(e, ch.Resource, f))
 			}
 		}
 	}

@@ -46,6 +46,7 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 		if revision := l.revision(b, d.Revision); revision != 0 {
 			a.delta.Revision = revision
 		}
+		l.copied = b.Copy || l.copied && !b.Full
 		a.take(d)
 		build = true
 		w.batches[i] = zones.Batch{} // free it now: building needs the memory
@@ -187,7 +188,8 @@ func (l *Loop) revision(b zones.Batch, applied int64) int64 {
 	for _, c := range b.Changes {
 		newest = max(newest, c.Revision)
 	}
-	if l.snapshot != nil && l.snapshot.Revision() <= applied {
+	// A copy on disk has the revision that its source had reached, which may be beyond its newest resource.
+	if l.snapshot != nil && l.snapshot.Revision() <= applied && !l.copied {
 		newest = max(newest, l.snapshot.Revision())
 	}
 	if newest == 0 || newest > applied {

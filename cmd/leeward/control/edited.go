@@ -190,7 +190,13 @@ func describe(
 			parts = append(parts, fmt.Sprintf("%d %s", counts[what], what))
 		}
 	}
-	e.Text = fmt.Sprintf("%d resources: %s", len(edits), strings.Join(parts, ", "))
+	e.Text = fmt.Sprintf("%d resources: %s (%s", len(edits), strings.Join(parts, ", "), edits[0].Key)
+	switch n := len(edits); n {
+	case 2:
+		e.Text += fmt.Sprintf(" and %s)", edits[1].Key)
+	default:
+		e.Text += fmt.Sprintf(", %s and %d more)", edits[1].Key, n-2)
+	}
 }
 
 // targetsOf returns the targets that an edit is about.

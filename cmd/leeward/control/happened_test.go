@@ -143,7 +143,7 @@ verdict: 192.0.2.1 of www-eu/lb-1 is down: 0 up, 1 down, quorum majority`,
 			"failover": `failover: pool www-eu is out of the answers: agreeing took 0.0 s, publishing 0.0 ms
 failover: pool www-us is out of the answers, by a change of resources or an override
 failover: pool www-us is back in the answers, by a change of resources or an override`,
-			"override/pool/www-us": `change: 2 resources: 1 added, 1 changed`,
+			"override/pool/www-us": `change: 2 resources: 1 added, 1 changed (`,
 			"source": `source: the source is followed (http://etcd-1:2379)
 source: the source is lost: no leader`,
 		} {

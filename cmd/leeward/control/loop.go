@@ -116,6 +116,7 @@ type Loop struct {
 	// why newest versions are not in service: the catalog's problems and built
 	wrong    zones.Problems
 	held     int                             // how many removals the guard holds back
+	copied   bool                            // the resources are those of the copy on disk, see revision
 	listed   map[zones.Kind][]zones.Resource // see summarized; nil: they must be listed again
 	accepted int64                           // the newest revision up to which removals have been accepted
 	// another goroutine is applying something large, and owns the catalog until it is done

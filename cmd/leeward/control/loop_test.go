@@ -479,6 +479,32 @@ func TestCopyStaysAsOldAsItIs(t *testing.T) {
 	})
 }
 
+// Servers that follow the same source say the same revision, whether they began with a copy on disk or not.
+func TestRevisionAfterACopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, without := start(t), start(t)
+		serials := &zones.Serials{}
+		// Heartbeats had moved the source on to 5 when the copy was made, and to 9 when the list was.
+		b.Batch(zones.Batch{Revision: 5, Full: true, Copy: true, Serials: serials, Changes: changes(t, resources, 5)})
+		for _, l := range []*bench{b, without} {
+			synctest.Wait()
+			l.Batch(zones.Batch{Revision: 9, Full: true, Changes: changes(t, resources, 2)})
+			synctest.Wait()
+			if got := l.State().Snapshot.Revision(); got != 2 {
+				t.Errorf("the newest resource is of revision 2, and it answers from %d", got)
+			}
+			// A later list, of the same history, takes it back no more.
+			l.Batch(zones.Batch{Revision: 12, Changes: changes(t, resources, 12)[:1]})
+			synctest.Wait()
+			l.Batch(zones.Batch{Revision: 20, Full: true, Changes: changes(t, resources, 2)})
+			synctest.Wait()
+			if got := l.State().Snapshot.Revision(); got != 12 {
+				t.Errorf("it answered from 12, and then answers from %d", got)
+			}
+		}
+	})
+}
+
 // An empty program is assigned once too: a server that starts waits for its prober to know.
 func TestAssignsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

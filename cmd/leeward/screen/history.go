@@ -9,8 +9,8 @@ import (
 	"leeward/server/history"
 )
 
-// History writes events for people, the newest first: a row each, and below a change its fields.
-func History(w io.Writer, p *history.Page, now time.Time, colour bool) error {
+// History writes events for people, the newest first, a row each. quiet says that votes are left out.
+func History(w io.Writer, p *history.Page, now time.Time, quiet, colour bool) error {
 	t := Table{Heads: []string{"TIME", "KIND", "WHAT"}}
 	day := ""
 	for i := range p.Events {
@@ -36,6 +36,9 @@ func History(w io.Writer, p *history.Page, now time.Time, colour bool) error {
 		notes = append(notes, "Nothing of that is in the history.")
 	case p.Next != 0:
 		notes = append(notes, "There is more: add --limit, or narrow it by a TARGET, --since or --until.")
+	}
+	if quiet {
+		notes = append(notes, "Votes are left out; --votes shows them.")
 	}
 	if !p.Since.IsZero() {
 		reach := fmt.Sprintf("The history of %s reaches back to %s", p.Server,
