@@ -79,7 +79,8 @@ func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems,
 		docs, problems := document.ReadFolder(name, os.DirFS(name), func(path string) (fs.File, error) {
 			return disk.Open(filepath.Join(name, filepath.FromSlash(path)))
 		}, func(dir string) fs.FS { return document.Includes(filepath.Join(name, filepath.FromSlash(dir))) })
-		if len(docs) == 0 && len(problems) == 0 {
+		if len(docs) == 0 && len(problems.Errors()) == 0 {
+			inv.complain(problems)
 			return nil, nil, fmt.Errorf("-f %s: no *.yaml, *.yml, *.json or *.zone file is in this folder or below it",
 				name)
 		}

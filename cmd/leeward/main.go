@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 )
 
 func main() {
+	net.DefaultResolver.PreferGo = true // a build that links libc looks names up as a static one does
 	process.SteadyHeap(os.Getenv)
 	process.BoundMemory(os.Getenv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

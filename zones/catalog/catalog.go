@@ -51,6 +51,7 @@ type Catalog struct {
 	dirty   map[zones.Key]struct{}
 	hollows map[string]struct{}    // origins that were Hollow after the last batch
 	moved   map[string]struct{}    // origins of zones that came or went, until disturbMoved has seen them
+	cuts    map[string]struct{}    // names where a delegation came or went, until disturbCut has seen them
 	changed map[zones.Key]struct{} // nil: everything changes
 
 	// For Check: what could not be read, and the pools of endpoints among that.
@@ -75,6 +76,7 @@ func New(now func() time.Time) *Catalog {
 		index: newIndex(), serials: newSerials(), now: now, problems: make(map[zones.Key]zones.Problems),
 		held: newHolding(), granted: make(map[zones.Key]int64),
 		kinds: make(map[zones.Kind]*peak), dirty: make(map[zones.Key]struct{}), moved: make(map[string]struct{}),
+		cuts: make(map[string]struct{}),
 	}
 	for _, kind := range zones.Kinds {
 		c.kinds[kind] = new(peak)

@@ -107,7 +107,11 @@ func (c *Catalog) crossCut(x *crossed, z *zones.Zone) {
 	if parent == nil || !parent.zone.Signed() || parent.zone.Secondary() { // of which the primary knows the cuts
 		return
 	}
-	if owner := zones.OwnerWithin(z.Origin, parent.origin); !hasType(parent.owners[owner], "NS") {
+	cut := false // at or above this zone: then the zone above has said its part, and whom it names says the rest
+	for name := z.Origin; name != parent.origin && !cut; name = zones.ParentName(name) {
+		cut = hasType(parent.owners[zones.OwnerWithin(name, parent.origin)], "NS")
+	}
+	if owner := zones.OwnerWithin(z.Origin, parent.origin); !cut {
 		x.warn("", "zone %s above it is signed and does not delegate it, so who validates is told that it does not "+
 			"exist; add Record %s/%s/NS, and a DS record beside it once this zone is signed", parent.origin,
 			parent.origin, owner)

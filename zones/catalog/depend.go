@@ -16,10 +16,8 @@ func (c *Catalog) touched(key zones.Key, r zones.Resource) {
 		name := zones.FullName(r.Owner, r.Origin)
 		c.disturb(placeOf(name))
 		c.disturbList(c.states[r.Origin])
-		if r.Type == "NS" {
-			if z := c.states[name]; z != nil && name != r.Origin {
-				c.dirty[zones.KeyOf(zones.KindZone, name)] = struct{}{}
-			}
+		if r.Type == "NS" && name != r.Origin {
+			c.cuts[name] = struct{}{}
 		}
 		if r.Type == "NS" || r.Type == "DNAME" {
 			if z := c.states[r.Origin]; z != nil {
@@ -167,6 +165,7 @@ func (c *Catalog) touchedZone(z *zones.Zone) {
 // zones, the zones below. One batch can have thousands of such zones, so each zone, policy, record and problem is
 // looked at once for all of them.
 func (c *Catalog) disturbMoved() {
+	c.disturbCut()
 	if len(c.moved) == 0 {
 		return
 	}
@@ -240,4 +239,21 @@ func (c *Catalog) disturbMoved() {
 		again(key)
 	}
 	clear(c.moved)
+}
+
+// disturbCut marks the zones dirty that are at or below a delegation that came or went. One batch can have very many of
+// these, so each zone is looked at once for all of them.
+func (c *Catalog) disturbCut() {
+	if len(c.cuts) == 0 {
+		return
+	}
+	for origin := range c.states {
+		for name := origin; name != ""; name = zones.ParentName(name) {
+			if _, cut := c.cuts[name]; cut {
+				c.dirty[zones.KeyOf(zones.KindZone, origin)] = struct{}{}
+				break
+			}
+		}
+	}
+	clear(c.cuts)
 }

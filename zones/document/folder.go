@@ -12,9 +12,11 @@ import (
 )
 
 // Folder lists the files to read in a folder and those within it: documents (*.yaml, *.yml, *.json) and master files
-// (<origin>.zone). Files and folders whose names begin with a dot are left out. Symbolic links are followed.
+// (<origin>.zone). Files and folders whose names begin with a dot are left out, but for the root zone's file. Symbolic
+// links are followed.
 type Folder struct {
 	Files    []string       // paths below the folder, with slashes, sorted
+	Hidden   []string       // the same of files that would be among them, but for the dot that their names begin with
 	Folders  []string       // the same of the folders, "." first
 	Problems zones.Problems // folders that cannot be read; the file of each is the folder's path
 }
@@ -44,7 +46,8 @@ func (l *Folder) list(folder fs.FS, dir string, within []fs.FileInfo) error {
 	within = append(slices.Clip(within), here)
 	for _, entry := range entries {
 		name := path.Join(dir, entry.Name())
-		if strings.HasPrefix(entry.Name(), ".") {
+		hidden := strings.HasPrefix(entry.Name(), ".") && entry.Name() != RootFile
+		if hidden && (entry.IsDir() || strings.HasPrefix(entry.Name(), ".#") || !readable(name)) { // .#: Emacs locks it
 			continue
 		}
 		isDir := entry.IsDir()
@@ -53,6 +56,9 @@ func (l *Folder) list(folder fs.FS, dir string, within []fs.FileInfo) error {
 			isDir = err == nil && at.IsDir()
 		}
 		switch {
+		case hidden && isDir:
+		case hidden:
+			l.Hidden = append(l.Hidden, name)
 		case isDir:
 			if err := l.list(folder, name, within); err != nil {
 				l.Problems = append(l.Problems, zones.Problem{
@@ -60,11 +66,23 @@ func (l *Folder) list(folder fs.FS, dir string, within []fs.FileInfo) error {
 					Message:  err.Error(), Code: zones.CodeSyntax,
 				})
 			}
-		case slices.Contains([]string{".yaml", ".yml", ".json", ".zone"}, path.Ext(name)):
+		case readable(name):
 			l.Files = append(l.Files, name)
 		}
 	}
 	return nil
+}
+
+// RootFile is the name of the root zone's master file: <origin>.zone, as for others.
+const RootFile = "..zone"
+
+// WhyHidden says why a file of Hidden is left out, and what to do.
+const WhyHidden = "its name begins with a dot, so it is left out; rename it, or move it elsewhere (the root zone's " +
+	"file is " + RootFile + ")"
+
+// readable reports whether files with such a name are read.
+func readable(name string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json", ".zone"}, path.Ext(name))
 }
 
 // ReadFolder reads the files that List finds, in the order of their paths, and merges them. name is put before the
@@ -81,6 +99,11 @@ func ReadFolder(name string, folder fs.FS, open func(path string) (fs.File, erro
 	problems := list.Problems
 	for i := range problems {
 		problems[i].File = path.Join(name, problems[i].File)
+	}
+	for _, file := range list.Hidden {
+		problems = append(problems, zones.Problem{
+			Position: zones.Position{File: path.Join(name, file)}, Message: WhyHidden, Warning: true,
+		})
 	}
 	for _, file := range list.Files {
 		shown := path.Join(name, file)

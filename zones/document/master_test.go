@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -310,6 +311,10 @@ func TestFolderMergesAZonesFiles(t *testing.T) {
 		"again.yml":    {Data: []byte("kind: Region\nname: eu\n")},
 		"notes.txt":    {Data: []byte("not read")},
 		".hidden.yaml": {Data: []byte("not: read")},
+		".#lock.yaml":  {Data: []byte("an editor's")},
+		".git/x.yaml":  {Data: []byte("not: read")},
+		"..zone":       {Data: []byte("$TTL 1h\n@ SOA ns.test. h.test. 7 2h 15m 2w 5m\n NS ns.test.\n" +
+			"ns.test A 192.0.2.1\n")},
 	}
 	docs, problems := ReadFolder("conf", folder, folder.Open, func(dir string) fs.FS {
 		within, err := fs.Sub(folder, dir)
@@ -319,7 +324,11 @@ func TestFolderMergesAZonesFiles(t *testing.T) {
 		return within
 	})
 	problems = append(problems, catalog.Check(docs, problems...)...)
+	if !slices.ContainsFunc(docs, func(d zones.Document) bool { return d.Resource.Key() == "records/./ns.test/A" }) {
+		t.Error("nothing of the root zone is read")
+	}
 	want := strings.Join([]string{
+		`conf/.hidden.yaml: warning: ` + WhyHidden,
 		`conf/zone.yaml:5: Zone example.test: retry: warning: the master file says 15m, which counts; take 5m out here or change it there`,
 		`conf/again.yml:1: Region eu: it is there already at conf/again.json:1; take one out`,
 		`conf/more/hosts:2: Record example.test/www/CNAME: Record example.test/www/A is there, and a CNAME stands alone at its name (RFC 2181 10.1); delete one of the two`,
@@ -332,7 +341,7 @@ func TestFolderMergesAZonesFiles(t *testing.T) {
 		t.Error(d)
 	}
 	for _, d := range docs {
-		if z, ok := d.Resource.(*zones.Zone); ok {
+		if z, ok := d.Resource.(*zones.Zone); ok && z.Origin != "." {
 			if d := cmp.Diff(z.Nameservers, []string{"ns1.example.test", "ns.example.net"}); d != "" ||
 				*z.Serial != 7 || z.DNSSEC == nil ||
 				z.SerialOffset != 5 || z.Transfer == nil || len(z.Update) != 1 {

@@ -15,8 +15,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +32,8 @@ import (
 const AcceptFile = ".leeward-accept"
 
 // Folder is a folder of documents (*.yaml, *.yml, *.json) and master files (<origin>.zone). Folders within it count;
-// names that begin with a dot do not. Its methods may be called from several goroutines, Follow by one.
+// names that begin with a dot do not, but for the root zone's file. Its methods may be called from several goroutines,
+// Follow by one.
 type Folder struct {
 	dir  string
 	log  *slog.Logger
@@ -101,6 +104,11 @@ func (f *Folder) Follow(ctx context.Context, deliver func(zones.Batch), tell fun
 		b, err := f.scan.read(again)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		for _, name := range slices.Sorted(maps.Keys(f.scan.hidden)) {
+			if f.scan.hidden[name] {
+				f.log.Info("files: a file is left out", "file", name, "why", document.WhyHidden)
+			}
 		}
 		if again {
 			b.Accepted = b.Revision

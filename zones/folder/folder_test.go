@@ -87,6 +87,16 @@ func TestFiles(t *testing.T) {
 	save(t, b, `{"kind":"Region","name":"us-east","latitude":1,"longitude":1}`)
 	r.has("regions/us-east", `{"latitude":1`)
 
+	// The root zone's file is named by its origin, as others are.
+	root := filepath.Join(dir, "..zone")
+	save(t, root, "$TTL 1h\n@ SOA ns.test. h.test. 7 2h 15m 2w 5m\n NS ns.test.\nns.test A 192.0.2.1\n")
+	r.has("zones/.", "{")
+	r.has("records/./ns.test/A", "{")
+	if err := os.Remove(root); err != nil {
+		t.Fatal(err)
+	}
+	r.hasNot("zones/.")
+
 	// A file that breaks keeps its resources and costs the other nothing.
 	save(t, a, docEU+"---\nkind: [")
 	r.has("files/a.yaml", "!a.yaml:")

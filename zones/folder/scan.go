@@ -41,6 +41,8 @@ type scanner struct {
 	pace   func() (done func())    // called before a large file is read; nil: not wanted
 	paced  func()                  // to be called once it is delivered; nil: nothing to call
 
+	hidden map[string]bool // files that are left out for their names; true: new in the last read
+
 	stopped func() error // returns an error when reading must end at once; nil: never
 
 	work work // of the last read
@@ -119,6 +121,12 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 	if err := s.stop(); err != nil { // the last file may be cut short
 		return zones.Batch{}, err
 	}
+	hidden := make(map[string]bool, len(list.Hidden))
+	for _, name := range list.Hidden {
+		_, known := s.hidden[name]
+		hidden[name] = !known
+	}
+	s.hidden = hidden
 	s.closed(list.Problems, files)
 	b := s.compare(files)
 	accept := disk.Look(filepath.Join(s.dir, AcceptFile)).Time()
