@@ -153,6 +153,9 @@ type DNSSEC struct {
 	// Addresses of all servers of the parent zone, which servers ask for the zone's DS. If left out, the NS of the
 	// parent name them.
 	Parent []string `json:"parent,omitempty" range:"at most 32" default:"found by its NS" example:"[192.0.2.1]"`
+	// Whether the parent is left to find new CDS by itself. Otherwise a server sends it NOTIFY (RFC 9859), if it says
+	// by DSYNC records where to.
+	NoNotify bool `json:"noNotify,omitempty" default:"false" example:"true"`
 }
 
 // Rolling says how old a zone's keys get before others take their place.

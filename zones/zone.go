@@ -54,6 +54,7 @@ func (f *faults) signing(z *Zone) {
 			f.idle("dnssec.withdraw", z.DNSSEC.Withdraw)
 			f.idle("dnssec.roll", z.DNSSEC.Roll != nil)
 			f.idle("dnssec.parent", len(z.DNSSEC.Parent) > 0)
+			f.idle("dnssec.noNotify", z.DNSSEC.NoNotify)
 		}
 	case z.Lists(), z.Catalog():
 		f.add("dnssec.enabled", "a catalog zone is read by its secondaries only, and not signed; take dnssec out")
@@ -90,6 +91,7 @@ func (f *faults) keeping(z *Zone) {
 		{"withdraw", d.Withdraw, "CDS and CDNSKEY are the primary's"},
 		{"roll", d.Roll != nil, "a key that the primary has to publish cannot roll by itself"},
 		{"parent", len(d.Parent) > 0, "the primary looks after the parent"},
+		{"noNotify", d.NoNotify, "only the primary could tell the parent of its CDS"},
 	} {
 		if one.set {
 			f.add("dnssec."+one.field, "it does nothing beside dnssec.keep, as %s; take one of them out", one.why)

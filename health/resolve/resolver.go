@@ -136,6 +136,9 @@ func (r *Resolver) Kept() []Answer {
 	return all
 }
 
+// Servers returns the resolvers that are asked.
+func (r *Resolver) Servers() ([]netip.AddrPort, error) { return r.config.list() }
+
 // Assign sets the names to look up, which may contain duplicates. New ones are looked up at once.
 func (r *Resolver) Assign(names []string) {
 	r.mu.Lock()

@@ -78,6 +78,7 @@ type Server struct {
 	Rolls     []Roll       `json:"rolls,omitempty"`   // where it stands in the rolls of zones' keys that are under way
 	NoProbe   bool         `json:"noProbe,omitempty"` // it does not probe, so it is no vantage
 	Signs     bool         `json:"signs,omitempty"`   // it is a `leeward sign`: it answers no queries
+	NoKeys    bool         `json:"noKeys,omitempty"`  // it is an edge: a `leeward sign` signs for it
 	Written   *Written     `json:"written,omitempty"` // for a `leeward sign`: what it has written for other servers
 	Fresh     bool         `json:"fresh"`             // it has been heard from within its own stale window
 }

@@ -40,7 +40,29 @@ type SignedZone struct {
 	Keys       []SignedKey `json:"keys,omitempty"`
 	Missing    int         `json:"missing,omitempty"` // see Signing
 	Error      string      `json:"error,omitempty"`   // why the next signatures could not be made
+	Parent     *Parent     `json:"parent,omitempty"`  // nil: another server looks after it, or nobody
 }
+
+// Parent says whether the parent of a zone has the DS that CDS and CDNSKEY ask for, and whether it was told of them
+// (NOTIFY, RFC 9859).
+type Parent struct {
+	// State is "waiting" (CDS are new), "fits" (its DS was found to be right, and it is not asked again), "told" (its
+	// DS is not right yet), "no endpoint" (it does not say where it is told, so it has to look by itself) or "failed"
+	State     string    `json:"state"`
+	Since     time.Time `json:"since"`
+	Endpoint  string    `json:"endpoint,omitempty"`  // where it is told
+	Validated bool      `json:"validated,omitempty"` // the resolver has validated the DSYNC record that says so
+	Error     string    `json:"error,omitempty"`     // what is wrong
+}
+
+// The states of a Parent.
+const (
+	ParentWaits  = "waiting"
+	ParentFits   = "fits"
+	ParentTold   = "told"
+	ParentMute   = "no endpoint"
+	ParentFailed = "failed"
+)
 
 // SignedKey is a key of a zone.
 type SignedKey struct {

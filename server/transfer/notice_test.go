@@ -84,7 +84,8 @@ func TestTries(t *testing.T) {
 			t.Errorf("the error is %v", err)
 		}
 		second := time.Second
-		if want := []time.Duration{0, 2 * second, 6 * second, 14 * second, 30 * second, 62 * second}; !slices.Equal(at, want) {
+		want := []time.Duration{0, 2 * second, 6 * second, 14 * second, 30 * second, 62 * second}
+		if !slices.Equal(at, want) {
 			t.Errorf("tries are at %v, want %v", at, want)
 		}
 		at = nil

@@ -44,6 +44,7 @@ var inVain = map[string]struct{ docs, says string }{
 	"Zone.dnssec.roll.zsk":  {"nameservers: [ns.example.net]\ndnssec: {roll: {zsk: 30d}}", "does nothing"},
 	"Zone.dnssec.roll.ksk":  {"nameservers: [ns.example.net]\ndnssec: {roll: {ksk: 365d}}", "does nothing"},
 	"Zone.dnssec.parent":    {"nameservers: [ns.example.net]\ndnssec: {parent: [192.0.2.1]}", "does nothing"},
+	"Zone.dnssec.noNotify":  {"nameservers: [ns.example.net]\ndnssec: {noNotify: true}", "does nothing"},
 	"Zone.debug": {
 		"transfer: {primaries: [192.0.2.1], catalog: true}\ndebug: [192.0.2.1]",
 		"nobody could ask",

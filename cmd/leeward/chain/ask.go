@@ -33,7 +33,7 @@ func (w *walker) ask(ctx context.Context, server netip.Addr, name string, typ ui
 	if w.questions.Add(1) > maxQuestions {
 		return nil, errBudget
 	}
-	m, err := exchange(ctx, netip.AddrPortFrom(server, w.port), name, typ, questionLimit)
+	m, err := exchange(ctx, netip.AddrPortFrom(server, w.port), plain(name, typ), questionLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +48,8 @@ func refused(m *dns.Msg, name string, typ uint16) error {
 	todo := "look at its log"
 	switch m.Rcode {
 	case dns.RcodeRefused, dns.RcodeNotAuth:
-		todo = "it does not serve the zone, or not to this host: name a server of the zone that has the name, or look " +
-			"at who may ask"
+		todo = "it does not serve the zone, or not to this host: name a server of the zone that has the name, or " +
+			"look at who may ask"
 	case dns.RcodeNameError:
 		todo = "see that the name is right, and delegated there"
 	}
@@ -100,14 +100,17 @@ type failure struct {
 func (f *failure) Error() string { return f.says }
 func (f *failure) Unwrap() error { return f.err }
 
-func exchange(ctx context.Context, server netip.AddrPort, name string, typ uint16, limit time.Duration) (
-	*dns.Msg, error,
-) {
-	ctx, stop := context.WithTimeout(ctx, limit)
-	defer stop()
+// plain returns a query for authoritative servers, with the DO bit, that asks for no recursion.
+func plain(name string, typ uint16) *dns.Msg {
 	q := new(dns.Msg).SetQuestion(name, typ)
 	q.RecursionDesired = false
-	q.SetEdns0(1232, true)
+	return q.SetEdns0(1232, true)
+}
+
+// exchange asks a server over TCP.
+func exchange(ctx context.Context, server netip.AddrPort, q *dns.Msg, limit time.Duration) (*dns.Msg, error) {
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
 	c := dns.Client{Net: "tcp", Timeout: limit}
 	m, _, err := c.ExchangeContext(ctx, q, server.String())
 	if err != nil {
@@ -117,7 +120,8 @@ func exchange(ctx context.Context, server netip.AddrPort, name string, typ uint1
 		return nil, errors.New("its answer is cut short (TC) though it comes over TCP, so it is not used; see what " +
 			"is between here and the server, or look at its log")
 	}
-	if len(m.Question) != 1 || m.Question[0].Qtype != typ || !strings.EqualFold(m.Question[0].Name, name) {
+	if len(m.Question) != 1 || m.Question[0].Qtype != q.Question[0].Qtype ||
+		!strings.EqualFold(m.Question[0].Name, q.Question[0].Name) {
 		return nil, errors.New("it answers another question than was asked; see what listens there")
 	}
 	return m, nil
@@ -152,18 +156,22 @@ func glue(m *dns.Msg, host string) (all []netip.Addr) {
 		if !strings.EqualFold(r.Header().Name, host) {
 			continue
 		}
-		var a netip.Addr
-		switch r := r.(type) {
-		case *dns.A:
-			a, _ = netip.AddrFromSlice(r.A)
-		case *dns.AAAA:
-			a, _ = netip.AddrFromSlice(r.AAAA)
-		}
-		if a = a.Unmap(); a.IsValid() && !slices.Contains(all, a) {
+		if a := addressIn(r); a.IsValid() && !slices.Contains(all, a) {
 			all = append(all, a)
 		}
 	}
 	return all
+}
+
+// addressIn returns the address that a record has. It is not valid if it has none.
+func addressIn(r dns.RR) (a netip.Addr) {
+	switch r := r.(type) {
+	case *dns.A:
+		a, _ = netip.AddrFromSlice(r.A)
+	case *dns.AAAA:
+		a, _ = netip.AddrFromSlice(r.AAAA)
+	}
+	return a.Unmap()
 }
 
 // servers returns the addresses of name servers: those that come with the delegation, and those of the tree for hosts

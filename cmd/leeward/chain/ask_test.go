@@ -11,7 +11,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestSilence: of a server that takes a question and says nothing, it is said how long it was waited for, and over what.
+// TestSilence: of a server that takes a question and says nothing, it is said how long it was waited for, and over
+// what.
 func TestSilence(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes connections, and nobody reads
 	if err != nil {
@@ -22,13 +23,13 @@ func TestSilence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = exchange(t.Context(), server, "example.test.", dns.TypeDS, 50*time.Millisecond)
+	_, err = exchange(t.Context(), server, plain("example.test.", dns.TypeDS), 50*time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "no answer over TCP within 50ms") {
 		t.Errorf("silent: %v", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	_, err = exchange(ctx, server, "example.test.", dns.TypeDS, time.Minute)
+	_, err = exchange(ctx, server, plain("example.test.", dns.TypeDS), time.Minute)
 	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "not waited for") {
 		t.Errorf("given up: %v", err)
 	}

@@ -20,7 +20,7 @@ func Authority(ctx context.Context, server, name string, typ uint16) (all [][]by
 		return nil, 0, err
 	}
 	name = dns.Fqdn(name)
-	m, err := exchange(ctx, address, name, typ, AuthorityLimit)
+	m, err := exchange(ctx, address, plain(name, typ), AuthorityLimit)
 	switch {
 	case err != nil:
 		return nil, 0, fmt.Errorf("%s: %w", server, err)
@@ -32,16 +32,25 @@ func Authority(ctx context.Context, server, name string, typ uint16) (all [][]by
 	}
 	for _, r := range m.Answer {
 		if h := r.Header(); h.Rrtype == typ {
-			h.Name = "." // so that RDATA begins after 11 octets
-			b := make([]byte, dns.Len(r))
-			end, err := dns.PackRR(r, b, 0, nil, false)
+			data, err := rdata(r)
 			if err != nil {
 				return nil, 0, fmt.Errorf("%s: %w", server, err)
 			}
-			all, ttl = append(all, b[11:end]), max(ttl, int(h.Ttl))
+			all, ttl = append(all, data), max(ttl, int(h.Ttl))
 		}
 	}
 	return all, ttl, nil
+}
+
+// rdata returns the RDATA of a record. It sets the owner to the root.
+func rdata(r dns.RR) ([]byte, error) {
+	r.Header().Name = "." // so that RDATA begins after 11 octets
+	b := make([]byte, dns.Len(r))
+	end, err := dns.PackRR(r, b, 0, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	return b[11:end], nil
 }
 
 // ParseServer reads the address of a server, with or without a port.

@@ -41,6 +41,7 @@ type run struct {
 	primary     *transfer.Primary   // answers transfers; nil: no DNS is served
 	keyring     *keyring            // nil: no zone is signed here, or the keys are elsewhere
 	roller      *roller             // nil: there are no keys in etcd to roll
+	parents     *parents            // with keyring
 	signatory   *signatory          // with Sign
 	edge        *edge               // with Edge
 	epochs      epochs              // with kept
@@ -190,6 +191,9 @@ func (r *run) assemble() error {
 		o.Follow = r.secondary.Assign
 	}
 	r.roller = newRoller(r)
+	if r.parents, err = newParents(r); err != nil {
+		return err
+	}
 	if r.link != nil {
 		o.Fleet, o.Measure, o.Unmeasure = true, r.link.Measure, r.link.Unmeasure
 	}

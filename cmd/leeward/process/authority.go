@@ -15,10 +15,11 @@ import (
 )
 
 // askParents asks all servers of a zone's parent for its DS RRset: the given servers or, if there are none, all
-// addresses of the parent's NS, as a resolver finds them. It returns the error of the first server that fails.
-func askParents(ctx context.Context, origin rr.Name, servers []string, resolvers []netip.AddrPort) (
-	all []dnssec.ParentDS, err error,
-) {
+// addresses of the parent's NS, as a resolver finds them. It returns the error of the first server that fails. It ends
+// with the first whose DS is enough; nil: none is.
+func askParents(ctx context.Context, origin rr.Name, servers []string, resolvers []netip.AddrPort,
+	enough func(ds [][]byte) bool,
+) (all []dnssec.ParentDS, err error) {
 	found := len(servers) == 0
 	if found {
 		if servers, err = parentsOf(ctx, origin, resolvers); err != nil {
@@ -34,7 +35,9 @@ func askParents(ctx context.Context, origin rr.Name, servers []string, resolvers
 		if err != nil {
 			return nil, fmt.Errorf("a server of the parent cannot be asked: %w", err)
 		}
-		all = append(all, dnssec.ParentDS{Server: s, DS: ds, TTL: ttl})
+		if all = append(all, dnssec.ParentDS{Server: s, DS: ds, TTL: ttl}); enough != nil && enough(ds) {
+			break
+		}
 	}
 	return all, nil
 }

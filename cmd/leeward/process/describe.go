@@ -67,7 +67,7 @@ func (r *run) self(i control.Inside) admin.Server {
 		s.Written = r.signatory.says()
 	}
 	if r.edge != nil {
-		s.Rolls = r.edge.says()
+		s.Rolls, s.NoKeys = r.edge.says(), true
 	}
 	s.HeldFirst, s.NoProbe, s.Signs = i.Held(mostHeldTold), r.NoProbe, r.Sign
 	s.Source.Kind = "etcd"

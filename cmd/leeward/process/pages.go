@@ -207,7 +207,9 @@ func (r *run) gather(ctx context.Context) (*admin.Status, error) {
 	}
 	if r.dns != nil || r.Sign {
 		s.AddServer(self)
-		s.Signing = r.epochs.signings(nil)
+		if s.Signing = r.epochs.signings(nil); r.parents != nil && s.Signing != nil {
+			r.parents.says(s.Signing.List)
+		}
 	}
 	r.bystanders.tell(ctx, s)
 	s.Headline = s.Say()

@@ -383,7 +383,7 @@ func newRoller(r *run) *roller {
 		wake:     make(chan struct{}, 1),
 		settings: r.signedZones, does: r.signs, rest: r.rests(), servers: r.fleet,
 		parent: func(ctx context.Context, origin rr.Name, servers []string) ([]dnssec.ParentDS, error) {
-			return askParents(ctx, origin, servers, r.Resolvers)
+			return askParents(ctx, origin, servers, r.Resolvers, nil)
 		},
 	}
 }

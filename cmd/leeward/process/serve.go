@@ -233,6 +233,9 @@ func (r *run) serve(ctx context.Context) error {
 	if r.roller != nil {
 		start(&partsDone, "rolls of keys", func() error { r.roller.run(parts); return nil })
 	}
+	if r.parents != nil {
+		start(&partsDone, "parents", func() error { r.parents.run(parts); return nil })
+	}
 	if r.primary != nil {
 		start(&partsDone, "transfers", func() error { r.primary.Run(parts); return nil })
 		start(&partsDone, "zones of other primaries", func() error { r.secondary.Run(parts); return nil })
@@ -316,6 +319,9 @@ func (r *run) reload(ctx context.Context) {
 			}
 			if r.roller != nil {
 				r.roller.reload()
+			}
+			if r.parents != nil {
+				r.parents.reload()
 			}
 			if r.files != nil {
 				r.files.Reload()

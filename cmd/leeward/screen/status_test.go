@@ -190,6 +190,31 @@ e.test       primary  current   never
 	if d := cmp.Diff(head+ill+well, b.String()); d != "" {
 		t.Error(d)
 	}
+	five := at(-5 * time.Minute)
+	for i, p := range []*admin.Parent{
+		{State: admin.ParentFailed, Since: *five, Endpoint: "cds.nic.test:53", Validated: true, Error: "192.0.2.1:53: answered with RCODE 5"},
+		{State: admin.ParentTold, Since: *five, Endpoint: "cds.nic.test:5300"},
+		{State: admin.ParentMute, Since: *five},
+		{State: admin.ParentFits, Since: *five, Endpoint: "cds.nic.test:5300"},
+		nil,
+	} {
+		s.Signing.List[i].Parent = p
+	}
+	b.Reset()
+	if err := screen.Wide(&b, s, false); err != nil {
+		t.Fatal(err)
+	}
+	head = `SIGNED ZONE  BY       STATE     EXPIRES    SIGNATURES  KEYS                        PARENT
+`
+	told := `d.test       leeward  expired   60m ago    2                                       not told at cds.nic.test:53: 192.0.2.1:53: answered with RCODE 5  no entropy. Look at the server's clock, and for the zone in its log.
+c.test       primary  near      in 30h00m                                          told 5m ago at cds.nic.test:5300 (not validated)                  Have its primary sign it again.
+b.test       sign     late      in 11d     12          9 signs all                 no endpoint                                                       Start ` + "`leeward sign`" + ` with the zone's keys.
+a.test       leeward  prepared  in 13d     40          7 signs keys, 8 signs data  DS fits
+e.test       primary  current   never
+`
+	if d := cmp.Diff(head+told, b.String()); d != "" {
+		t.Error(d)
+	}
 	s.Signing.List, s.Signing.KeptError = s.Signing.List[3:], "disk full"
 	b.Reset()
 	if err := screen.Status(&b, s, false); err != nil {

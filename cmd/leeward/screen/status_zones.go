@@ -2,6 +2,7 @@ package screen
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,9 +69,19 @@ func (s status) following() *Table {
 }
 
 func (s status) signing() *Table {
-	t := &Table{Heads: []string{"SIGNED ZONE", "BY", "STATE", "EXPIRES", "SIGNATURES", "KEYS", ""}}
+	t := &Table{Heads: []string{"SIGNED ZONE", "BY", "STATE", "EXPIRES", "SIGNATURES", "KEYS", "PARENT", ""}}
 	if s.Signing == nil {
 		return t
+	}
+	parents := slices.ContainsFunc(s.Signing.List, func(z admin.SignedZone) bool { return z.Parent != nil })
+	if !parents {
+		t.Heads = slices.Delete(t.Heads, 6, 7)
+	}
+	add := func(cells ...Cell) {
+		if !parents {
+			cells = slices.Delete(cells, 6, 7)
+		}
+		t.Add(cells...)
 	}
 	for i := range s.Signing.List {
 		z := &s.Signing.List[i]
@@ -96,14 +107,40 @@ func (s status) signing() *Table {
 		if z.Error != "" {
 			say = z.Error + ". " + say
 		}
-		t.Add(Cell{z.Zone, Bold}, Cell{Text: z.Signer}, Cell{z.State, colour}, Cell{expires, colour}, Cell{Text: count},
-			Cell{Text: strings.Join(keys, ", ")}, Cell{say, Red})
+		add(Cell{z.Zone, Bold}, Cell{Text: z.Signer}, Cell{z.State, colour}, Cell{expires, colour}, Cell{Text: count},
+			Cell{Text: strings.Join(keys, ", ")}, s.parent(z.Parent), Cell{say, Red})
 	}
 	if e := s.Signing.KeptError; e != "" {
-		t.Add(Cell{"(all)", Bold}, Cell{}, Cell{"not kept", Yellow}, Cell{}, Cell{}, Cell{},
+		add(Cell{"(all)", Bold}, Cell{}, Cell{"not kept", Yellow}, Cell{}, Cell{}, Cell{}, Cell{},
 			Cell{"signatures cannot be kept on disk: " + e, Red})
 	}
 	return t
+}
+
+// parent says whether a zone's parent has the DS that CDS ask for, and whether it was told of them.
+func (s status) parent(p *admin.Parent) Cell {
+	if p == nil {
+		return Cell{}
+	}
+	c := Cell{Text: p.State}
+	switch p.State {
+	case admin.ParentFits:
+		c = Cell{"DS fits", Green}
+	case admin.ParentTold:
+		c = Cell{"told " + admin.Age(s.Time.Sub(p.Since).Seconds()) + " ago", Yellow}
+	case admin.ParentFailed:
+		c = Cell{"not told", Red}
+	}
+	if p.Endpoint != "" && p.State != admin.ParentFits {
+		c.Text += " at " + p.Endpoint
+		if !p.Validated {
+			c.Text += " (not validated)"
+		}
+	}
+	if p.Error != "" {
+		c.Text += ": " + p.Error
+	}
+	return c
 }
 
 func (s status) problems() *Table {
