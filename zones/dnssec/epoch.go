@@ -48,6 +48,15 @@ func (e Epoch) numbered(n int64) Epoch {
 	return Epoch{n, e.start + (n-e.Number)*int64(EpochLength/time.Second)}
 }
 
+// fits reports whether signatures of the epoch with the number n are to be used in this epoch rather than those of
+// another: the last up to now or, as a clock may be behind, the first after it.
+func (e Epoch) fits(n, than int64) bool {
+	if late := n > e.Number; late == (than > e.Number) {
+		return n > than != late
+	}
+	return n <= e.Number
+}
+
 // Start returns when the epoch begins.
 func (e Epoch) Start() time.Time { return time.Unix(e.start, 0) }
 

@@ -256,15 +256,20 @@ func (r *Received) Epochs() []int64 {
 const WholeChunk = "whole"
 
 // newest returns the last epoch, up to the given one, for which everything was written. If there is none, it returns
-// the last for which anything was.
+// the last for which anything was. If there is nothing up to that epoch, it does the same for the first one after it.
 func (r *Received) newest(upTo Epoch) (e Epoch, any bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	whole := false
-	for n, s := range r.epochs {
-		is := s.chunks[WholeChunk] != nil
-		if n <= upTo.Number && (!any || is && !whole || is == whole && n > e.Number) {
-			e, any, whole = upTo.numbered(n), true, is
+	for _, late := range [...]bool{false, true} {
+		for n, s := range r.epochs {
+			is := s.chunks[WholeChunk] != nil
+			if n > upTo.Number == late && (!any || is && !whole || is == whole && upTo.fits(n, e.Number)) {
+				e, any, whole = upTo.numbered(n), true, is
+			}
+		}
+		if any {
+			break
 		}
 	}
 	return e, any

@@ -50,8 +50,8 @@ type lane struct {
 
 // NewSigner returns a signer without signatures yet, for the epoch of the time now. nsec3 says that denial is by NSEC3.
 //
-// If the private parts of the keys are elsewhere, all callers share one signer. It is for the last epoch for which
-// there are signatures.
+// If the private parts of the keys are elsewhere, all callers share one signer. It is for the last epoch up to now for
+// which there are signatures. If there are only later ones, the clock is behind: it is for the first of these.
 func NewSigner(k *Keys, nsec3 bool, now time.Time) *Signer {
 	if k.hand != nil {
 		return k.hand.shared(k, nsec3, now, func(before *Signer) *Signer { return k.handed(before, nsec3, now) })
@@ -72,7 +72,7 @@ func (k *Keys) handed(before *Signer, nsec3 bool, now time.Time) *Signer {
 	}
 	today := EpochAt(k.origin, now)
 	e, any := k.hand.Received.newest(today)
-	if kept := k.hand.Kept; kept != nil && kept.epoch <= today.Number && (!any || kept.epoch > e.Number) {
+	if kept := k.hand.Kept; kept != nil && (!any || today.fits(kept.epoch, e.Number)) {
 		e, any = today.numbered(kept.epoch), true
 	}
 	if !any {

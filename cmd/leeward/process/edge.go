@@ -442,6 +442,11 @@ func behind(s *snapshot.Snapshot, now time.Time) map[string]string {
 	what := map[string]string{}
 	s.Signed(func(name rr.Name, signer *dnssec.Signer) bool {
 		in, today := signer.Now().Epoch, dnssec.EpochAt(name, now)
+		if in.Number > today.Number {
+			what[rr.TrimDot(name.String())] = fmt.Sprintf("the signatures in use are of the day from %s, and this "+
+				"server's clock says %s: there are none of an earlier day; set the clock right",
+				in.Start().UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+		}
 		if in.Number < today.Number && now.Sub(today.Start()) > lateAfter || in.Number < today.Number-1 {
 			from, until := in.Start().UTC().Format(time.RFC3339), in.Expires().UTC().Format(time.RFC3339)
 			text := fmt.Sprintf("no newer signatures have come than those of the day from %s, which hold until %s; "+

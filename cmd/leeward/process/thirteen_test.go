@@ -22,6 +22,7 @@ import (
 type thirteen struct {
 	t        *testing.T
 	now      time.Time
+	off      time.Duration // by how much the server's clock is wrong
 	keys     *dnssec.Keys
 	hand     *dnssec.Hand
 	snapshot *snapshot.Snapshot
@@ -34,21 +35,32 @@ const thirteenZone = rr.Name("\x07example\x04test\x00")
 // newThirteen has a signed zone with a policy that answers two of three addresses.
 func newThirteen(t *testing.T) *thirteen {
 	x := &thirteen{t: t, now: time.Date(2026, 11, 3, 12, 34, 56, 0, time.UTC)}
-	clock := func() time.Time { return x.now }
 	x.keys = dnssec.Alone(signedZoneKey(t))
 	x.keys.Note()
 	x.hand = &dnssec.Hand{Received: dnssec.NewReceived(thirteenZone, func(_ int64, _ string, err error) {
 		t.Error(err)
 	})}
 	x.sign()
+	x.start("")
+	return x
+}
+
+// start starts the server, with what is kept in a folder.
+func (x *thirteen) start(folder string) {
+	t := x.t
+	t.Helper()
+	clock := func() time.Time { return x.now.Add(x.off) }
 	paper, err := dnssec.HandOut(dnssec.HandedOut{Keys: x.keys, Made: x.now}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := dnssec.ReadHandOut(thirteenZone, paper, nil, x.now, x.hand)
+	public, err := dnssec.ReadHandOut(thirteenZone, paper, nil, clock(), x.hand)
 	if err != nil {
 		t.Fatal(err)
 	}
+	kept := newKept(folder, slog.New(slog.DiscardHandler))
+	kept.days = edgeDays
+	x.hand.Kept = kept.find(public.Keys, dnssec.EpochAt(thirteenZone, clock()))
 	b := snapshot.NewBuilder(clock)
 	b.Edge()
 	b.Keyed("example.test", public.Keys, nil)
@@ -60,10 +72,9 @@ func newThirteen(t *testing.T) *thirteen {
 	x.epochs = epochs{
 		log: slog.New(slog.DiscardHandler), now: clock, early: epochAhead,
 		ahead: newAhead(slog.New(slog.DiscardHandler)),
-		kept:  newKept("", nil), turned: func(string) { x.turns++ },
+		kept:  kept, turned: func(string) { x.turns++ },
 	}
 	x.epochs.snapshot.Store(x.snapshot)
-	return x
 }
 
 func thirteenResources(clock func() time.Time) (*catalog.Catalog, zones.Batch) {
@@ -222,5 +233,71 @@ func TestEdgeThirteenDays(t *testing.T) {
 	}
 	if got := strings.Join(x.answers(), " "); got != "0 01 02 1 12 2" {
 		t.Errorf("with a signer again: %s", got)
+	}
+}
+
+// TestEdgeByAWrongClock: a server without keys starts with a clock that is wrong, by what is in etcd or only by what it
+// has kept. With one that is behind it answers with signatures that hold, and says so. With one that is ahead it uses
+// what is there. Nothing of it is thrown away: when the clock is right, so are the answers.
+func TestEdgeByAWrongClock(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, kept := range []bool{false, true} {
+		for _, off := range []time.Duration{-26 * time.Hour, -3 * day, -20000 * day, 26 * time.Hour, 3 * day} {
+			if kept && off < -2*day {
+				continue // only days beside the one of now are looked for on disk
+			}
+			t.Run(fmt.Sprint(off, " kept ", kept), func(t *testing.T) {
+				x := newThirteen(t)
+				folder := t.TempDir()
+				fresh := func() {
+					x.hand = &dnssec.Hand{Secret: x.hand.Secret, Received: dnssec.NewReceived(thirteenZone,
+						func(_ int64, _ string, err error) { t.Error(err) })}
+				}
+				right := func() string {
+					x.epochs.turn(t.Context())
+					x.epochs.turn(t.Context())
+					return strings.Join(x.answers(), " ")
+				}
+				const all = "0 01 02 1 12 2"
+				if kept {
+					x.hand.Secret = make([]byte, 32)
+					x.start(folder)
+					if got := right(); got != all {
+						t.Fatalf("before: %s", got)
+					}
+					x.epochs.kept.look(t.Context(), &x.epochs)
+				}
+				if fresh(); !kept {
+					x.sign()
+				}
+				x.off = off
+				x.start(folder)
+				x.epochs.turn(t.Context())
+				x.epochs.kept.clean(x.now.Add(off))
+				text := behind(x.snapshot, x.now.Add(off))["example.test"]
+				if off < 0 {
+					if got := strings.Join(x.answers(), " "); got != all {
+						t.Errorf("by the wrong clock: %s", got)
+					}
+					if !strings.Contains(text, "set the clock right") {
+						t.Errorf("it is said: %q", text)
+					}
+				}
+				x.off = 0
+				if got := right(); got != all {
+					t.Errorf("by the right clock: %s", got)
+				}
+				if text := behind(x.snapshot, x.now)["example.test"]; text != "" {
+					t.Errorf("by the right clock it is said: %q", text)
+				}
+				if kept {
+					fresh()
+					x.start(folder)
+					if got := right(); got != all {
+						t.Errorf("after another start: %s", got)
+					}
+				}
+			})
+		}
 	}
 }
