@@ -132,12 +132,7 @@ func (f keyFolder) read(_ context.Context, origin rr.Name) (*dnssec.Keys, error)
 }
 
 func (f keyFolder) write(_ context.Context, changed []dnssec.TimedKey) error {
-	for i := range changed {
-		if err := changed[i].Write(f.path); err != nil {
-			return err
-		}
-	}
-	return nil
+	return dnssec.WriteAll(f.path, changed)
 }
 
 // keyVault is the sealed keys in etcd.

@@ -1,6 +1,7 @@
 package dnssec
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -123,6 +124,52 @@ func (k *Key) secret() ([]byte, error) {
 		return private.Seed(), nil
 	}
 	return nil, unknown(k.algorithm)
+}
+
+// WriteAll writes several keys to a folder, or none: if one cannot be written, as the disk is full, the files of the
+// others are as they were. Half of a roll would be another one than was checked.
+func WriteAll(folder string, keys []TimedKey) error {
+	var undo []func() error
+	for i := range keys {
+		for _, ending := range [...]string{".private", ".key"} { // undone in the other order
+			path := filepath.Join(folder, keys[i].FileName()+ending)
+			text, err := disk.Read(path, mostFile)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				undo = append(undo, func() error {
+					if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+						return err
+					}
+					return nil
+				})
+			case err != nil:
+				return err
+			default:
+				status, err := os.Stat(path)
+				if err != nil {
+					return err
+				}
+				undo = append(undo, func() error {
+					if now, err := disk.Read(path, mostFile); err == nil && bytes.Equal(now, text) {
+						return nil
+					}
+					return disk.Write(path, status.Mode().Perm(), func(f *os.File) error {
+						_, err := f.Write(text)
+						return err
+					})
+				})
+			}
+		}
+	}
+	for i := range keys {
+		if err := keys[i].Write(folder); err != nil {
+			for _, f := range slices.Backward(undo) {
+				err = errors.Join(err, f())
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 // Read reads a key from its files, given the name of the private one. An error says what is wrong with which file.
