@@ -75,7 +75,7 @@ type parents struct {
 	// What follows belongs to run.
 	due     []rr.Name     // zones whose turn it is, as last looked, first what was tried least
 	looked  time.Duration // when
-	written time.Duration // when the file was last written
+	writes  time.Duration // when the file may be written next
 	failing string        // why it could not be; "": it could
 }
 
@@ -132,7 +132,7 @@ func (p *parents) run(ctx context.Context) {
 			p.look(ctx)
 		}
 		p.begin(ctx)
-		if p.elapsed()-p.written >= parentsLook {
+		if p.elapsed() >= p.writes {
 			p.keep()
 		}
 	}
@@ -414,6 +414,9 @@ func digestOf(sets ...[][]byte) string {
 // parentsFile is the name of the file, in the folder of --state, that has which parents were told of what.
 const parentsFile = "parents.json"
 
+// parentsShare bounds what writing costs while many parents are told: one part in parentsShare of the time.
+const parentsShare = 20
+
 // parentsFormat is the number of the file's format. Files of other formats are not read. largestParents is the size, in
 // octets, of the largest one that is.
 const (
@@ -434,7 +437,7 @@ type keptParent struct {
 
 // keep writes which parents were told, or have the DS, if that has changed.
 func (p *parents) keep() {
-	p.written = p.elapsed()
+	began := p.elapsed()
 	p.mu.Lock()
 	kept := keptParents{Format: parentsFormat, Zones: []keptParent{}}
 	dirty := p.dirty && p.folder != ""
@@ -452,9 +455,10 @@ func (p *parents) keep() {
 	err := disk.Write(filepath.Join(p.folder, parentsFile), 0o600, func(f *os.File) error {
 		return json.NewEncoder(f).Encode(kept)
 	})
+	p.writes = p.elapsed() + parentsShare*(p.elapsed()-began)
 	failing := ""
 	if err != nil {
-		failing = err.Error()
+		failing, p.writes = err.Error(), began+parentsLook
 		p.mu.Lock()
 		p.dirty = true
 		p.mu.Unlock()
