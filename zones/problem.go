@@ -90,6 +90,25 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// What a Problem quotes can be as large as the file that has it. Its message and its field are cut to so many octets.
+const (
+	longestMessage = 2000
+	longestField   = 300
+)
+
+// Brief returns the problem with the middle of what is too long left out: the advice comes last.
+func (p Problem) Brief() Problem {
+	p.Message, p.Field = brief(p.Message, longestMessage), brief(p.Field, longestField)
+	return p
+}
+
+func brief(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most/2], "") + " … " + strings.ToValidUTF8(text[len(text)-most/2:], "")
+}
+
 // mostFaults is how many faults of one resource are listed.
 const mostFaults = 100
 
@@ -97,7 +116,7 @@ const mostFaults = 100
 func (ps *Problems) Add(p Problem) {
 	switch n := len(*ps); {
 	case n < mostFaults:
-		*ps = append(*ps, p)
+		*ps = append(*ps, p.Brief())
 	case n == mostFaults:
 		*ps = append(*ps, Problem{Message: "more is wrong with it than is listed", Code: CodeSyntax})
 	}

@@ -89,8 +89,14 @@ func (f *adminTLSFlags) explain(err error) error {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var header tls.RecordHeaderError
+	var invalid x509.CertificateInvalidError
 	text := err.Error()
 	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Errorf("%w; give the server a new one (its --admin-tls-cert), if this machine's clock is right", err)
+	case strings.Contains(text, "remote error: tls: expired certificate"):
+		return fmt.Errorf("%w; the server refuses this client certificate: give one with --admin-cert whose time it is",
+			err)
 	case errors.As(err, &authority):
 		return fmt.Errorf("%w; give the authority that signed its certificate with --admin-ca FILE", err)
 	case errors.As(err, &name):

@@ -99,6 +99,9 @@ func TestAdminOverTLS(t *testing.T) {
 	ours.server("ns1", "127.0.0.1", "ns1.example.test")
 	ours.client("operator")
 	others.client("stranger")
+	ours.issue("late", func(c *x509.Certificate) {
+		c.ExtKeyUsage, c.NotAfter = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, time.Now().Add(-time.Minute)
+	})
 	write(t, at("zones.yaml"), oneZone)
 	s := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--admin-tls-cert", at("ns1.pem"), "--admin-tls-key", at("ns1.key"), "--admin-client-ca", at("ca.pem"))
@@ -126,6 +129,7 @@ func TestAdminOverTLS(t *testing.T) {
 		{"that is told", []string{"status", "--admin", "https://localhost:" + port, ca, cert, key, "--admin-server-name", "ns1.example.test"}, 0, "Both regions answer"},
 		{"no client certificate", []string{"status", "--admin", address, ca}, 1, "--admin-client-ca"},
 		{"one of a stranger", []string{"status", "--admin", address, ca, "--admin-cert=" + at("stranger.pem"), "--admin-key=" + at("stranger.key")}, 1, "--admin-client-ca"},
+		{"one that has expired", []string{"status", "--admin", address, ca, "--admin-cert=" + at("late.pem"), "--admin-key=" + at("late.key")}, 1, "--admin-cert whose time it is"},
 		{"no authority", []string{"status", "--admin", "https://" + address}, 1, "--admin-ca FILE"},
 		{"plain HTTP", []string{"status", "--admin", "http://" + address}, 1, "write https://"},
 		{"a certificate without its key", []string{"status", "--admin", address, cert}, 2, "both --admin-cert and --admin-key"},
@@ -163,6 +167,16 @@ func TestAdminOverTLS(t *testing.T) {
 		t.Error("another certificate is in use")
 	}
 
+	ours.issue("ns1", func(c *x509.Certificate) {
+		c.IPAddresses, c.NotAfter = []net.IP{net.IPv4(127, 0, 0, 1)}, time.Now().Add(-time.Minute)
+	})
+	hangup()
+	s.await("the log says that it has expired", func() bool { return strings.Contains(s.logged(), "it expired at") })
+	code, _, errs := command(t, "status", "--admin", address, ca, cert, key)
+	if code != 1 || !strings.Contains(errs, "give the server a new one") {
+		t.Errorf("a server's certificate that has expired: exit status %d, %s", code, errs)
+	}
+
 	for _, c := range []struct {
 		says string
 		args []string
@@ -176,7 +190,7 @@ func TestAdminOverTLS(t *testing.T) {
 			t.Errorf("%v: exit status %d, %s", c.args, code, errs)
 		}
 	}
-	code, _, errs := command(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--admin-tls-cert", at("none.pem"), "--admin-tls-key", at("ca.key"))
+	code, _, errs = command(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--admin-tls-cert", at("none.pem"), "--admin-tls-key", at("ca.key"))
 	if code != 1 || !strings.Contains(errs, "none.pem") {
 		t.Errorf("a file that is not there: exit status %d, %s", code, errs)
 	}

@@ -165,7 +165,7 @@ func (m *masterFile) fail(at zones.Position, key zones.Key, format string, args 
 	m.problems = append(m.problems, zones.Problem{
 		Position: at, Key: key, Message: fmt.Sprintf(format, args...),
 		Code: zones.CodeSyntax,
-	})
+	}.Brief())
 }
 
 // wrong notes an entry that cannot be read.

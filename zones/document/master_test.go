@@ -313,7 +313,7 @@ func TestFolderMergesAZonesFiles(t *testing.T) {
 		".hidden.yaml": {Data: []byte("not: read")},
 		".#lock.yaml":  {Data: []byte("an editor's")},
 		".git/x.yaml":  {Data: []byte("not: read")},
-		"..zone":       {Data: []byte("$TTL 1h\n@ SOA ns.test. h.test. 7 2h 15m 2w 5m\n NS ns.test.\n" +
+		"..zone": {Data: []byte("$TTL 1h\n@ SOA ns.test. h.test. 7 2h 15m 2w 5m\n NS ns.test.\n" +
 			"ns.test A 192.0.2.1\n")},
 	}
 	docs, problems := ReadFolder("conf", folder, folder.Open, func(dir string) fs.FS {

@@ -42,10 +42,7 @@ func ReadThrough(file string, r io.Reader, keep func(zones.Document) (bool, erro
 	var syntax *syntaxError
 	switch {
 	case errors.As(err, &syntax):
-		set.problems = append(set.problems, zones.Problem{
-			Position: zones.Position{File: file, Line: syntax.line}, Message: "cannot be read: " + syntax.what,
-			Code: zones.CodeSyntax,
-		})
+		set.fail(syntax.line, "", "cannot be read: %s", syntax.what)
 	case err != nil && err != set.full:
 		return nil, zones.Problems{{Position: zones.Position{File: file}, Message: err.Error(), Code: zones.CodeSyntax}}
 	case err != nil:
@@ -236,5 +233,5 @@ func (s *documentSet) fail(line int, field, format string, args ...any) {
 	s.problems = append(s.problems, zones.Problem{
 		Position: zones.Position{File: s.file, Line: line}, Field: field, Message: fmt.Sprintf(format, args...),
 		Code: zones.CodeSyntax,
-	})
+	}.Brief())
 }

@@ -54,6 +54,7 @@ func (r *run) readAdminTLS() {
 		return
 	}
 	r.Log.Info("admin interface: certificates read")
+	r.doubt("admin interface", r.AdminTLS.Cert, &r.pages.tls.now.Load().Certificates[0])
 }
 
 // ProbeTLS names the PEM files of the certificate that probes present to endpoints that ask for one. The zero value is
@@ -77,6 +78,7 @@ func (r *run) readShown() {
 	}
 	r.shown.Store(&own)
 	r.Log.Info("probes: certificate read")
+	r.doubt("probes", r.ProbeTLS.Cert, &own)
 }
 
 func (r *run) readToken() {

@@ -73,6 +73,7 @@ func (r *run) openPages() (*pages, error) {
 		if secure, err = openAdminTLS(r.AdminTLS); err != nil {
 			return nil, err
 		}
+		r.doubt("admin interface", r.AdminTLS.Cert, &secure.now.Load().Certificates[0])
 	}
 	r.token.now.Store(&r.Token)
 	l, err := net.Listen("tcp", r.Admin)
