@@ -110,7 +110,8 @@ func TestParentIsTold(t *testing.T) {
 
 	heard := make(chan *dns.Msg, 100)
 	receiver := &dns.Server{
-		PacketConn: h.ListenPacket(t, "192.0.2.1:5300"), Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		PacketConn: h.ListenPacket(t, "192.0.2.1:5300"),
+		Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 			heard <- q
 			_ = w.WriteMsg(new(dns.Msg).SetReply(q))
 		}),

@@ -215,7 +215,7 @@ func TestParentIsToldOnce(t *testing.T) {
 			end()
 			time.Sleep(time.Hour)
 			p, end = x.server(t, "a", folder, log)
-			time.Sleep(24 * time.Hour)
+			time.Sleep(6 * time.Hour)
 		}
 		if got := x.heard(); got != "" || state(p, "a.test") != "told" {
 			t.Errorf("after a restart it is told again: %s; the state is %s", got, state(p, "a.test"))
@@ -224,7 +224,7 @@ func TestParentIsToldOnce(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		var asked int
 		x.set(func() { asked = x.asked })
-		time.Sleep(30 * 24 * time.Hour)
+		time.Sleep(3 * 24 * time.Hour)
 		if got := state(p, "a.test"); got != "fits" || x.asked != asked {
 			t.Errorf("the state is %s, and a parent whose DS fits is asked %d times", got, x.asked-asked)
 		}
@@ -353,10 +353,10 @@ func TestParentThatFails(t *testing.T) {
 		}
 		x.set(func() { x.found, x.err, x.refuse = usual, nil, true })
 		p.reload()
-		time.Sleep(30 * 24 * time.Hour)
+		time.Sleep(8 * 24 * time.Hour)
 		tries := strings.Count(x.heard(), "a.test")
-		if got := state(p, "a.test"); got != "failed: answered with RCODE 5" || tries < 20 || tries > 45 {
-			t.Errorf("in 30 days %d tries; the state is %s", tries, got)
+		if got := state(p, "a.test"); got != "failed: answered with RCODE 5" || tries < 10 || tries > 18 {
+			t.Errorf("in 8 days %d tries; the state is %s", tries, got)
 		}
 		if n := strings.Count(log.String(), "RCODE 5"); n != 1 {
 			t.Errorf("the log says %d times that the parent refuses", n)
