@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ type pastList struct {
 	Events    []eventRow
 	Page      *history.Page
 	Older     string // parameters for older events; "": there are none
+	Votes     string // parameters for the same with votes; "": they are there
 	Problem   string // why the past cannot be shown
 	Now       time.Time
 }
@@ -40,12 +42,21 @@ const lastEvents = 8
 const mostFields = 10
 
 func (c *console) past(r *http.Request, s *admin.Status) (string, any, error) {
-	if _, err := pageOf(r, "of", "since", "after"); err != nil {
+	if _, err := pageOf(r, "of", "since", "after", "votes"); err != nil {
 		return "", nil, err
 	}
 	v := r.URL.Query()
 	out := &pastList{Of: strings.TrimSpace(v.Get("of")), Since: strings.TrimSpace(v.Get("since")), Now: s.Time}
 	q := history.Query{Of: strings.TrimSuffix(out.Of, "."), Limit: perPage}
+	voter := slices.ContainsFunc(s.Vantages, func(v admin.Vantage) bool {
+		return q.Of == v.ID || q.Of == "vantage/"+v.ID
+	})
+	if v.Get("votes") == "" && !voter && q.Of != string(history.Vote) {
+		q.But = history.Vote
+		with := r.URL.Query()
+		with.Set("votes", "yes")
+		out.Votes = with.Encode()
+	}
 	var err error
 	if q.Since, err = admin.ReadPast("since", out.Since, s.Time.UTC()); err != nil {
 		out.Problem = err.Error()
@@ -117,6 +128,9 @@ func row(e *history.Event) eventRow {
 		}
 	}
 	x.Links = x.Links[:min(len(x.Links), 3)]
+	if len(e.Changes) == 0 {
+		x.Revision = 0 // of the source, which says nothing to people
+	}
 	for _, ch := range e.Changes {
 		for _, f := range ch.Fields {
 			if len(x.Fields) < mostFields {

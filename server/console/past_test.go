@@ -31,6 +31,14 @@ func TestHistory(t *testing.T) {
 	if asked.Of != "www.example.test" || asked.After != 21 || asked.Limit != 100 {
 		t.Errorf("asked is %+v", asked)
 	}
+	for path, want := range map[string]history.Kind{
+		"/history": history.Vote, "/history?of=pool/www-us": history.Vote, "/history?votes=yes": "",
+		"/history?of=vote": "", "/history?of=ns2": "", "/history?of=vantage/ns2": "",
+	} {
+		if _, page := get(t, h, path); asked.But != want || (want != "") != strings.Contains(page, "Votes are left out") {
+			t.Errorf("%s leaves out %q, and says\n%s", path, asked.But, text(page))
+		}
+	}
 	for _, want := range []string{
 		"28 November 12:00:00 UTC", "Policy www.example.test is changed", "ttl: 30s → 20s",
 		"reaches back to 2026-11-28T11:00",

@@ -122,7 +122,7 @@ func poolRows(pools []admin.Pool, shares *shares) (rows poolTable) {
 // poolState returns the state of a pool, as a shape and in words.
 func poolState(p *admin.Pool) (state, words string) {
 	var out []string
-	in := 0
+	in, whys := 0, map[string]bool{}
 	for _, f := range []struct {
 		name string
 		steer.FamilyStatus
@@ -132,9 +132,13 @@ func poolState(p *admin.Pool) (state, words string) {
 			in++
 		case f.Total > 0:
 			out = append(out, f.name+": "+f.Why)
+			whys[f.Why] = true
 		}
 	}
 	why := strings.Join(out, "; ")
+	if len(whys) == 1 && in == 0 { // the same of all that it has
+		_, why, _ = strings.Cut(out[0], ": ")
+	}
 	switch {
 	case p.Override == "drain" || p.Override == "down":
 		return "drained", map[string]string{"drain": "drained", "down": "set down"}[p.Override]
