@@ -112,24 +112,37 @@ for up to 20 s whether the vantage is still alive.`,
 }
 
 // watch prints a status again and again: over the last one on a terminal, below it elsewhere. A status that cannot be
-// had is told, and asked for again.
+// had is told, and asked for again; a terminal keeps showing the last one, and says of when it is.
 func (inv *invocation) watch(ctx context.Context, every time.Duration, write func(context.Context, io.Writer) error) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	inPlace := terminal(inv.out)
+	inPlace := terminal(inv.out) && inv.env["TERM"] != "dumb"
+	last, of := "", ""
 	for {
-		var b strings.Builder
-		fmt.Fprintf(&b, "%s\n\n", inv.now().Format(time.DateTime))
-		if err := write(ctx, screen.NewPageOf(&b, inv.page.Columns())); err != nil {
-			fmt.Fprintf(&b, "%v\n", err)
-		}
+		now := inv.now().Format(time.DateTime)
+		var body strings.Builder
+		page := screen.NewPageOf(&body, inv.page.Columns())
+		err := write(ctx, page)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if inPlace {
-			inv.printf("\x1b[H\x1b[2J%s", head(b.String(), inv.page.Rows()))
+		if err != nil {
+			body.Reset()
+			fmt.Fprintf(page, "%v\n", err)
+			if inPlace && last != "" {
+				fmt.Fprintf(page, "\nWhat follows is of %s.\n\n%s", of, last)
+			}
 		} else {
-			inv.printf("%s", b.String())
+			last, of = body.String(), now
+		}
+		gap := "\n\n"
+		if rows := inv.page.Rows(); rows > 0 && rows < smallRows {
+			gap = "\n"
+		}
+		if text := now + gap + body.String(); inPlace {
+			inv.printf("%s", over(head(text, inv.page.Columns(), inv.page.Rows())))
+		} else {
+			inv.printf("%s", text)
 		}
 		select {
 		case <-tick.C:
@@ -142,13 +155,25 @@ func (inv *invocation) watch(ctx context.Context, every time.Duration, write fun
 	}
 }
 
-// head returns as many lines of a text as a terminal of so many rows shows, and says how many are left. What comes first
-// matters most, and a terminal would show what comes last. 0 rows: nobody knows how many there are.
-func head(text string, rows int) string {
+// smallRows is below how many rows a terminal has none to spare.
+const smallRows = 12
+
+// over returns what writes a text over the last one. It clears each line as it comes to it, so that nothing flickers.
+func over(text string) string {
+	return "\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"
+}
+
+// head returns as many lines of a text as a terminal of so many columns and rows shows, and says how many are left. What
+// comes first matters most, and a terminal would show what comes last. 0 rows: nobody knows how many there are.
+func head(text string, columns, rows int) string {
 	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
-	if rows < 3 || len(lines) < rows {
-		return text
+	if rows <= 0 || len(lines) < rows {
+		return screen.Cut(text, columns)
 	}
-	kept := lines[:rows-2]
-	return strings.Join(kept, "") + fmt.Sprintf("… %d more lines: name a TARGET, or leave out --watch\n", len(lines)-len(kept))
+	note := ""
+	kept := lines[:max(rows-2, 1)]
+	if rows > 2 {
+		note = fmt.Sprintf("… %d more lines: name a TARGET, or leave out --watch\n", len(lines)-len(kept))
+	}
+	return screen.Cut(strings.Join(kept, "")+note, columns)
 }

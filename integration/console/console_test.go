@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/miekg/dns"
@@ -36,7 +37,7 @@ var screens = []screen{
 		"How long failovers took", "Its clients go to Pools Endpoints Answers 5 min Meant",
 		"The last events", "detect", "Nothing is drained, and nothing is planned.",
 	}},
-	{"pools", "/pools", []string{"www-eu", "out; A: no healthy endpoint", "2/2", "0/2"}},
+	{"pools", "/pools", []string{"www-eu", "out; no healthy endpoint", "2/2", "0/2"}},
 	{"pools-searched", "/pools?q=10.77.2.11", []string{"www-us"}},
 	{"policies", "/policies", []string{"www.example.test", "some clients are answered from further down their order"}},
 	{"policy", "/policy/www.example.test", []string{
@@ -219,14 +220,11 @@ func (b *tab) keyboard(t *testing.T) {
 		t.Fatalf("the first is %q", got)
 	}
 	seen := map[string]bool{}
-	for range 60 {
-		b.do(chromedp.KeyEvent(kb.Tab))
-		name := eval[string](b, focus)
-		if outline := eval[string](b, "getComputedStyle(document.activeElement).outlineStyle"); outline == "none" &&
-			name != "" && eval[bool](b, "document.activeElement !== document.body") {
-			t.Errorf("%q does not show that it has the focus", name)
+	for _, at := range b.tabs(60) {
+		if !at.Visible && at.Index >= 0 {
+			t.Errorf("%q does not show that it has the focus", at.Name)
 		}
-		seen[name] = true
+		seen[at.Name] = true
 	}
 	for _, want := range []string{"Leeward", "Now", "Pools", "Explain", "us", "Copy", "For programs"} {
 		if !seen[want] {
@@ -252,12 +250,13 @@ func (b *tab) keyboard(t *testing.T) {
 		t.Error("Space does not open what the figures mean")
 	}
 	b.open("/")
-	for range 60 {
-		b.do(chromedp.KeyEvent(kb.Tab))
-		if eval[string](b, focus) == "Explain" {
-			break
-		}
+	way := b.tabs(20)
+	explain := slices.IndexFunc(way, func(at place) bool { return at.Name == "Explain" })
+	if explain < 0 {
+		t.Fatal("Tab does not reach Explain")
 	}
+	b.open("/")
+	b.tabs(explain + 1)
 	b.do(chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("#client"))
 	b.do(chromedp.Focus("#name"), chromedp.KeyEvent("www.example.test"), chromedp.KeyEvent(kb.Tab),
 		chromedp.KeyEvent(kb.Tab),
@@ -304,33 +303,57 @@ const contrasts = `(() => {
 	return [...faint];
 })()`
 
+// usable is everything on a page that can be used.
+const usable = `[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, summary")]
+	.filter((e) => e.checkVisibility())`
+
+// place is where the focus is on a page.
+type place struct {
+	Index      int // of what can be used; -1: out of the page
+	Name, What string
+	Visible    bool // people see that it has the focus
+}
+
+// tabs presses Tab so often. It returns where the focus was after each: the page notes it before the next, so that the
+// browser is asked only once.
+func (b *tab) tabs(n int) []place {
+	b.t.Helper()
+	eval[bool](b, `(() => {
+		window.way = [];
+		window.here = () => {
+			const e = document.activeElement, s = getComputedStyle(e), box = e.getBoundingClientRect();
+			way.push({
+				Index: `+usable+`.indexOf(e), Name: (e.textContent || e.id).trim(), What: e.outerHTML.slice(0, 120),
+				Visible: s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 2 &&
+					box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+			});
+		};
+		addEventListener("keydown", here, true);
+		return true;
+	})()`)
+	for range n {
+		order(b, input.DispatchKeyEvent, input.DispatchKeyEventParams{
+			Type: input.DispatchKeyEventTypeRawKeyDown, Key: "Tab", Code: "Tab", WindowsVirtualKeyCode: 9,
+		})
+	}
+	return eval[[]place](b, `(removeEventListener("keydown", here, true), here(), way.slice(1))`)
+}
+
 // goThrough reaches everything on a page that can be used by Tab alone, in the order of the page, sees where it is, and
 // comes out again.
 func (b *tab) goThrough(path string) {
 	b.t.Helper()
 	// The page is not to change below the keys; this is the mark of what has been fetched once.
 	eval[bool](b, `(document.getElementById("main").setAttribute("data-still", ""), true)`)
-	const usable = `[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, summary")]
-		.filter((e) => e.checkVisibility())`
-	want := eval[int64](b, usable+".length")
-	next := int64(0)
 	// A field for a time has parts, each with a place of its own on the way.
-	for range want + 20 {
-		b.do(chromedp.KeyEvent(kb.Tab))
-		at := eval[struct {
-			Index   int64
-			What    string
-			Visible bool
-		}](b, `(() => {
-			const e = document.activeElement, all = `+usable+`, s = getComputedStyle(e), box = e.getBoundingClientRect();
-			return {
-				Index: all.indexOf(e), What: e.outerHTML.slice(0, 120),
-				Visible: s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 2 &&
-					box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
-			};
-		})()`)
+	count := eval[struct{ Usable, Times int }](b, `({
+		Usable: `+usable+`.length, Times: document.querySelectorAll("input[type=datetime-local]").length,
+	})`)
+	next, out := 0, false
+	for _, at := range b.tabs(count.Usable + 8*count.Times + 1) {
 		if at.Index < 0 {
-			break // out of the page
+			out = true
+			break
 		}
 		if at.Index != next && at.Index != next-1 {
 			b.t.Errorf("%s: after %d comes %d: %s", path, next-1, at.Index, at.What)
@@ -340,8 +363,8 @@ func (b *tab) goThrough(path string) {
 		}
 		next = at.Index + 1
 	}
-	if next != want {
-		b.t.Errorf("%s: Tab reaches %d of %d", path, next, want)
+	if next != count.Usable || !out {
+		b.t.Errorf("%s: Tab reaches %d of %d, and comes out: %v", path, next, count.Usable, out)
 	}
 }
 

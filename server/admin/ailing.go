@@ -75,12 +75,15 @@ func without[T any](all []T, well func(*T) bool) []T {
 }
 
 // well reports whether the pool is in the answers with every family that it has, and carries no more than its target.
-func (p *Pool) well() bool {
+func (p *Pool) well() bool { return p.Answers() && !p.Over() && (p.LoadStatus == nil || p.Keep >= 1) }
+
+// Answers reports whether the pool is in the answers with every family that it has, and nobody has overridden it.
+func (p *Pool) Answers() bool {
 	out := p.Override != ""
 	for _, f := range []steer.FamilyStatus{p.IPv4, p.IPv6, p.Names} {
 		out = out || f.Total > 0 && !f.Available
 	}
-	return !out && !p.Over() && (p.LoadStatus == nil || p.Keep >= 1)
+	return !out
 }
 
 // well reports whether no address of the endpoint is down, its hostname resolves, and nobody has overridden it.

@@ -73,14 +73,17 @@ type Server struct {
 	Problems           int       `json:"problems"`
 	Held               int       `json:"held"`
 	// the first of the removals that it holds back; for this server, Status has all
-	HeldFirst []Held       `json:"heldFirst,omitempty"`
-	Asked     *steer.Asked `json:"asked,omitempty"`   // which clients have asked it lately, for forecasts
-	Rolls     []Roll       `json:"rolls,omitempty"`   // where it stands in the rolls of zones' keys that are under way
-	NoProbe   bool         `json:"noProbe,omitempty"` // it does not probe, so it is no vantage
-	Signs     bool         `json:"signs,omitempty"`   // it is a `leeward sign`: it answers no queries
-	NoKeys    bool         `json:"noKeys,omitempty"`  // it is an edge: a `leeward sign` signs for it
-	Written   *Written     `json:"written,omitempty"` // for a `leeward sign`: what it has written for other servers
-	Fresh     bool         `json:"fresh"`             // it has been heard from within its own stale window
+	HeldFirst []Held `json:"heldFirst,omitempty"`
+	// the first of its problems; Status also has those of other servers that this one does not have, see Elsewhere
+	ProblemsFirst []Problem `json:"problemsFirst,omitempty"`
+
+	Asked   *steer.Asked `json:"asked,omitempty"`   // which clients have asked it lately, for forecasts
+	Rolls   []Roll       `json:"rolls,omitempty"`   // where it stands in the rolls of zones' keys that are under way
+	NoProbe bool         `json:"noProbe,omitempty"` // it does not probe, so it is no vantage
+	Signs   bool         `json:"signs,omitempty"`   // it is a `leeward sign`: it answers no queries
+	NoKeys  bool         `json:"noKeys,omitempty"`  // it is an edge: a `leeward sign` signs for it
+	Written *Written     `json:"written,omitempty"` // for a `leeward sign`: what it has written for other servers
+	Fresh   bool         `json:"fresh"`             // it has been heard from within its own stale window
 }
 
 // Roll says where a server stands in the roll of a zone's keys. The server that carries the roll on reads it.

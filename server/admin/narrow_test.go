@@ -3,6 +3,7 @@ package admin_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,34 @@ func TestNarrow(t *testing.T) {
 	}
 	if got, err := s.Narrow("bind.test", nil); err != nil || len(got.Following) != 1 {
 		t.Errorf("a zone that is transferred: %v, %v", got, err)
+	}
+}
+
+// A problem that another server has, and this one does not, is told with whose it is.
+func TestElsewhere(t *testing.T) {
+	told := func(resource, message string) []admin.Problem {
+		return []admin.Problem{{Resource: resource, Field: "dnssec", Message: message}}
+	}
+	s := &admin.Status{
+		Self: "fra", Problems: told("zones/a.test", "no key"),
+		Servers: []admin.Server{
+			{ID: "fra", Fresh: true, ProblemsFirst: told("zones/own.test", "not told twice")},
+			{ID: "nyc", Fresh: true, ProblemsFirst: slices.Concat(
+				told("zones/a.test", "no key"), told("zones/b.test", "lost"),
+			)},
+			{ID: "sin", Fresh: true, ProblemsFirst: told("zones/b.test", "lost")},
+			{ID: "tyo", ProblemsFirst: told("zones/c.test", "long ago")},
+		},
+		Signers: []admin.Server{{ID: "sig", Fresh: true, ProblemsFirst: told("zones/d.test", "no key")}},
+	}
+	s.Elsewhere()
+	var got []string
+	for _, p := range s.Problems {
+		got = append(got, p.Resource+" "+p.Message)
+	}
+	want := []string{"zones/a.test no key", "zones/b.test nyc and sin: lost", "zones/d.test sig: no key"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the problems are %q, want %q", got, want)
 	}
 }
 

@@ -36,6 +36,36 @@ func (s *Status) Overloaded(p *Problem) bool {
 	})
 }
 
+// Elsewhere adds the problems that only other servers have to those of the status.
+func (s *Status) Elsewhere() {
+	type problem struct{ resource, field string }
+	known := map[problem]bool{}
+	for i := range s.Problems {
+		known[problem{s.Problems[i].Resource, s.Problems[i].Field}] = true
+	}
+	var others []Problem
+	who := map[Problem][]string{}
+	for _, v := range slices.Concat(s.Servers, s.Signers) {
+		if !v.Fresh || v.ID == s.Self {
+			continue
+		}
+		for _, p := range v.ProblemsFirst {
+			if known[problem{p.Resource, p.Field}] {
+				continue
+			}
+			if who[p] == nil {
+				others = append(others, p)
+			}
+			who[p] = append(who[p], v.ID)
+		}
+	}
+	for _, p := range others {
+		of := who[p]
+		p.Message = some(of) + ": " + p.Message
+		s.Problems = append(s.Problems, p)
+	}
+}
+
 // Hurts reports whether clients have it worse than they should: something is out that nobody has taken out, a name has
 // no pool for some clients, or signatures have expired. Other faults can wait for the morning.
 func (s *Status) Hurts() bool {

@@ -129,14 +129,15 @@ func (c *counts) cells(n uint32) {
 	}
 }
 
-// ofCell returns what a cell has counted.
-func (c *counts) ofCell(cell uint32) (n uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range c.stripes {
-		n += s.cells.get(cell)
-	}
-	return n
+// ofRun returns the counts of n cells, from the first on.
+func (c *counts) ofRun(first, n uint32) []uint64 {
+	sums := make([]uint64, n)
+	c.each(func(s *stripe) {
+		for i := range sums {
+			sums[i] += s.cells.get(first + uint32(i))
+		}
+	})
+	return sums
 }
 
 // ofCells returns the counts of the first n cells.

@@ -120,12 +120,9 @@ func (l *ledger) post(s *snapshot.Snapshot, c *counts, at time.Time) []uint32 {
 func (l *ledger) open(p *steer.Policy, c *counts) *sheet {
 	size := uint32(p.Cells())
 	if runs := l.free[size]; len(runs) > 0 {
-		s := &sheet{policy: p, base: runs[len(runs)-1], begin: make([]uint64, size)}
+		base := runs[len(runs)-1]
 		l.free[size] = runs[:len(runs)-1]
-		for i := range s.begin {
-			s.begin[i] = c.ofCell(s.base + uint32(i))
-		}
-		return s
+		return &sheet{policy: p, base: base, begin: c.ofRun(base, size)}
 	}
 	if size > mostCells-l.next {
 		return l.split(p, size, c)
@@ -181,8 +178,9 @@ func (l *ledger) close(now time.Time, c *counts) {
 		l.past = map[pastKey]uint64{}
 	}
 	for _, s := range old {
+		sums := c.ofRun(s.base, uint32(s.policy.Cells()))
 		s.each(true, func(key pastKey, number uint32) {
-			n := s.total(c.ofCell(s.base+number), number)
+			n := s.total(sums[number], number)
 			if _, there := l.past[key]; !there && len(l.past) >= mostPast {
 				key = pastKey{rule: key.rule}
 			}

@@ -135,6 +135,7 @@ type zoneList struct {
 	Pager
 	Secondaries []admin.Secondary
 	Time        time.Time
+	Signed      bool // any of the rows is
 }
 
 type zoneRow struct {
@@ -143,6 +144,27 @@ type zoneRow struct {
 	Names         int
 	State, Words  string
 	Allow, Notify string
+	Signed        *signedRow // nil: it is not signed
+}
+
+// signedRow says until when a zone's signatures hold, and which keys it has.
+type signedRow struct{ State, Words, Keys string }
+
+// signed makes the row of a signed zone.
+func signed(z *admin.SignedZone, now time.Time) *signedRow {
+	row := &signedRow{State: "up", Words: "hold"}
+	switch {
+	case !z.Well():
+		row.State, row.Words = "note", z.Words(now)
+	case z.Expires != nil:
+		row.Words = "hold for " + admin.Age(z.Expires.Sub(now).Seconds())
+	}
+	var keys []string
+	for _, k := range z.Keys {
+		keys = append(keys, fmt.Sprintf("%d %s", k.Tag, k.State))
+	}
+	row.Keys = listed(keys, 4)
+	return row
 }
 
 func (c *console) zoneList(r *http.Request, s *admin.Status) (string, any, error) {
@@ -167,9 +189,18 @@ func (c *console) zoneList(r *http.Request, s *admin.Status) (string, any, error
 	for i := range s.Following {
 		follows[s.Following[i].Zone] = &s.Following[i]
 	}
+	signs := map[string]*admin.SignedZone{}
+	if s.Signing != nil {
+		for i := range s.Signing.List {
+			signs[s.Signing.List[i].Zone] = &s.Signing.List[i]
+		}
+	}
 	for _, z := range all[out.From:out.To] {
 		name := strings.TrimSuffix(z.Origin().String(), ".")
 		row := zoneRow{Zone: name, Serial: z.Serial(), Names: z.Names(), State: "up", Words: "lives here"}
+		if x := signs[name]; x != nil {
+			row.Signed, out.Signed = signed(x, s.Time), true
+		}
 		if x := follows[name]; x != nil {
 			row.Words = "from " + listed(x.Primaries, 3) + ": " + x.State
 			if x.Expires != nil {

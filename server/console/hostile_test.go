@@ -79,6 +79,9 @@ func hostile(t *testing.T, text string) http.Handler {
 	for _, kind := range []string{"region", "pool", "endpoint"} {
 		s.Overrides = append(s.Overrides, admin.Override{Target: kind + "/" + text, State: "drain", Reason: text})
 	}
+	for i := range s.Signing.List {
+		s.Signing.List[i].Zone = "example.test" // that there is
+	}
 	s.Headline = text
 	o := options(&s)
 	state := stateOf(t, resources)

@@ -85,7 +85,7 @@ func (c *console) read(r *http.Request, q history.Query, out *pastList) {
 	out.Page = p
 	for i := range p.Events {
 		x := row(&p.Events[i])
-		if n := len(p.Events[i].Changes); n > 0 && x.Revision > 0 && !c.Files {
+		if e := &p.Events[i]; e.Kind == history.Changed && len(e.Changes) > 0 && x.Revision > 0 && !c.Files {
 			x.Undo = command("leeward", "undo", strconv.FormatInt(x.Revision, 10))
 		}
 		out.Events = append(out.Events, x)

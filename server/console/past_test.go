@@ -35,7 +35,8 @@ func TestHistory(t *testing.T) {
 		"/history": history.Vote, "/history?of=pool/www-us": history.Vote, "/history?votes=yes": "",
 		"/history?of=vote": "", "/history?of=ns2": "", "/history?of=vantage/ns2": "",
 	} {
-		if _, page := get(t, h, path); asked.But != want || (want != "") != strings.Contains(page, "Votes are left out") {
+		_, page := get(t, h, path)
+		if told := strings.Contains(page, "Votes are left out"); asked.But != want || told != (want != "") {
 			t.Errorf("%s leaves out %q, and says\n%s", path, asked.But, text(page))
 		}
 	}

@@ -148,6 +148,8 @@ func poolState(p *admin.Pool) (state, words string) {
 		return "out", "out; " + why
 	case len(out) > 0:
 		return "part", "answers in part; " + why
+	case p.Over():
+		return "part", "answers; over its target"
 	case p.Healthy < p.Total:
 		return "part", "answers"
 	}

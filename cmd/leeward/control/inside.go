@@ -2,10 +2,12 @@ package control
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"leeward/health"
 	"leeward/server/admin"
+	"leeward/zones"
 	"leeward/zones/catalog"
 )
 
@@ -47,6 +49,28 @@ func (i Inside) Server(now time.Time) admin.Server {
 func (i Inside) Held(most int) []admin.Held {
 	all := i.l.catalog.Held()
 	return held(all[:min(most, len(all))])
+}
+
+// Problems describes what is wrong with the newest versions of resources, but no more than most, in few octets.
+func (i Inside) Problems(most int) (all []admin.Problem) {
+	for k := range i.l.wrong[:min(most, len(i.l.wrong))] {
+		p := i.l.problem(&i.l.wrong[k])
+		if len(p.Message) > toldOctets {
+			p.Message = strings.ToValidUTF8(p.Message[:toldOctets], "") + "…"
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// toldOctets is how much of a message others are told.
+const toldOctets = 300
+
+func (l *Loop) problem(p *zones.Problem) admin.Problem {
+	return admin.Problem{
+		Resource: string(p.Key), File: p.File, Line: p.Line, Field: p.Field, Revision: p.Revision,
+		Message: p.Message, InService: l.inService(p),
+	}
 }
 
 func held(hs []catalog.Held) []admin.Held {

@@ -71,11 +71,7 @@ func (i Inside) Summary(now time.Time) *Summary {
 	}
 	s.verdicts = l.board.Freeze(targets)
 	for k := range l.wrong {
-		p := &l.wrong[k]
-		s.problems = append(s.problems, admin.Problem{
-			Resource: string(p.Key), File: p.File, Line: p.Line, Field: p.Field, Revision: p.Revision,
-			Message: p.Message, InService: l.inService(p),
-		})
+		s.problems = append(s.problems, l.problem(&l.wrong[k]))
 	}
 	s.drills = l.drillProblems(now)
 	for target := range l.drills.of {

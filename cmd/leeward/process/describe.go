@@ -41,6 +41,10 @@ func (r *run) describe(ctx context.Context) {
 // mostHeldTold is how many of the held removals a server names to others, for leeward accept.
 const mostHeldTold = 100
 
+// mostProblemsTold is how many of its problems a server tells others. As a rule they have the same; but only a server
+// knows, say, that it lacks a key.
+const mostProblemsTold = 3
+
 // self describes this server.
 func (r *run) self(i control.Inside) admin.Server {
 	s := i.Server(time.Now())
@@ -70,6 +74,7 @@ func (r *run) self(i control.Inside) admin.Server {
 		s.Rolls, s.NoKeys = r.edge.says(), true
 	}
 	s.HeldFirst, s.NoProbe, s.Signs = i.Held(mostHeldTold), r.NoProbe, r.Sign
+	s.ProblemsFirst = i.Problems(mostProblemsTold)
 	s.Source.Kind = "etcd"
 	if r.files != nil {
 		s.Source.Kind = "files"

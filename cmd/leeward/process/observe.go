@@ -233,6 +233,7 @@ func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
 		o.database.once(ctx, o.etcd)
 		o.database.tell(s)
 	}
+	s.Elsewhere()
 	s.Headline = s.Say()
 	return s, nil
 }

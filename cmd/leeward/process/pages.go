@@ -213,6 +213,7 @@ func (r *run) gather(ctx context.Context) (*admin.Status, error) {
 		}
 	}
 	r.bystanders.tell(ctx, s)
+	s.Elsewhere()
 	s.Headline = s.Say()
 	return s, nil
 }

@@ -3,6 +3,7 @@ package screen
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,6 +50,9 @@ const most = 12
 func Status(w io.Writer, of *admin.Status, colour bool) error {
 	of = inOrder(of)
 	s, wrong := status{of}, status{of.Ailing()}
+	// A pool that only carries too much has its line among the loads.
+	out := status{of.Ailing()}
+	out.Pools = slices.DeleteFunc(out.Pools, func(p admin.Pool) bool { return p.Answers() })
 	down := len(wrong.Endpoints)
 	wrong.Endpoints = wrong.Endpoints[:kept(down)]
 	return s.write(w, colour, []section{
@@ -58,7 +62,7 @@ func Status(w io.Writer, of *admin.Status, colour bool) error {
 		few("", s.overrides()),
 		few("", s.planned()),
 		few("", wrong.vantages()),
-		few("", wrong.pools()),
+		few("", out.pools()),
 		{table: wrong.endpoints(false), more: down - len(wrong.Endpoints)}, // an endpoint has a line for each address
 		few("", wrong.loads()),
 		few("", wrong.watches()),
