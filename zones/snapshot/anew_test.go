@@ -107,7 +107,7 @@ func TestAnewChangeByChange(t *testing.T) {
 				if unsigned {
 					all = slices.DeleteFunc(all, func(r rr.Record) bool { return made(r.Owner == sealedApex, r.Type) })
 				}
-				v = versionOf(t, nil, nil, all).From(was)
+				v = versionOf(t, NewEdition(sealedApex), nil, all).From(was)
 				was = v
 			}
 			for range rapid.IntRange(0, 3).Draw(t, "laid over") {
@@ -206,7 +206,7 @@ func TestWildcardNSOfPrimary(t *testing.T) {
 		z := &zones.Zone{
 			Origin: "example.test", DNSSEC: x.d, Transfer: &zones.Transfer{Primaries: []string{"192.0.2.1"}},
 		}
-		ours, v := newAnew(k), versionOf(t, nil, nil, x.has)
+		ours, v := newAnew(k), versionOf(t, NewEdition(sealedApex), nil, x.has)
 		put := []zones.Resource{
 			z, &zones.Region{Region: "eu"}, &zones.Pool{Pool: "p", Region: "eu"}, endpointOf("192.0.2.80"),
 			&zones.Policy{Name: "over.example.test", Rules: oneRule("p")},

@@ -39,9 +39,9 @@ func TestCDSAwayFromTheApex(t *testing.T) {
 			Transfer: &zones.Transfer{Primaries: []string{"192.0.2.1"}},
 		}
 		signed, plain := newAnew(k), newAnew(k)
-		signed.take(versionOf(t, nil, nil, all), 1, []zones.Resource{z, over}, nil)
+		signed.take(versionOf(t, NewEdition(sealedApex), nil, all), 1, []zones.Resource{z, over}, nil)
 		z = &zones.Zone{Origin: "example.test", Transfer: z.Transfer}
-		plain.take(versionOf(t, nil, nil, all), 1, []zones.Resource{z, over}, nil)
+		plain.take(versionOf(t, NewEdition(sealedApex), nil, all), 1, []zones.Resource{z, over}, nil)
 		for what, s := range map[string]*Snapshot{
 			"given here": here.last, "of a primary, signed here": signed.last, "of a primary, not signed": plain.last,
 		} {

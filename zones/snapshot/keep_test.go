@@ -117,10 +117,10 @@ func TestKeepChangeByChange(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if rapid.Bool().Draw(t, "whole") {
-				was = versionOf(t, nil, nil, now).From(was)
+			if rapid.Bool().Draw(t, "whole") || was == nil {
+				was = versionOf(t, NewEdition(sealedApex), nil, now).From(was)
 			} else {
-				was = versionOf(t, was, before, now)
+				was = versionOf(t, was.Edit(), before, now)
 			}
 			before = now
 			ours.take(was)
@@ -188,7 +188,7 @@ func TestKeepChangeByChange(t *testing.T) {
 				}
 			}
 			fresh := newKeeps(dnssec.Alone(own))
-			fresh.take(versionOf(t, nil, nil, now))
+			fresh.take(versionOf(t, NewEdition(sealedApex), nil, now))
 			all := []zones.Resource{endpointOf("198.51.100.1")}
 			for _, r := range over {
 				all = append(all, r)
@@ -280,20 +280,7 @@ func TestKeepRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := NewEdition(sealedApex)
-		for _, r := range all {
-			put := e.Add
-			if r.Type == rr.TypeSOA {
-				put = e.SetSOA
-			}
-			if err := put(r); err != nil {
-				t.Fatal(err)
-			}
-		}
-		v, err := e.Finish()
-		if err != nil {
-			t.Fatal(err)
-		}
+		v := versionOf(t, NewEdition(sealedApex), nil, all)
 		ours := newKeeps(c.keys)
 		ours.builder.Keyed("example.test", c.keys, c.err)
 		ours.apply(endpointOf("198.51.100.1"), policy)
@@ -318,19 +305,7 @@ func TestKeepRefused(t *testing.T) {
 		if all, err = records(primary.last.Zone(sealedApex)); err != nil {
 			t.Fatal(err)
 		}
-		e = NewEdition(sealedApex)
-		for _, r := range all {
-			put := e.Add
-			if r.Type == rr.TypeSOA {
-				put = e.SetSOA
-			}
-			if err := put(r); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if v, err = e.Finish(); err != nil {
-			t.Fatal(err)
-		}
+		v = versionOf(t, NewEdition(sealedApex), nil, all)
 		ours.builder.Keyed("example.test", dnssec.Alone(own), nil)
 		ours.take(v)
 		if len(ours.problems) > 0 || ours.zone().signing == nil {

@@ -74,24 +74,20 @@ func printed(all []rr.Record) (out []string) {
 	return out
 }
 
-// versionOf makes a version of records: all of them, or the difference from another version.
-func versionOf(t interface{ Fatal(...any) }, was *Version, before, now []rr.Record) *Version {
-	e := NewEdition(sealedApex)
-	var gone []rr.Record
-	if was != nil {
-		e = was.Edit()
-		has := func(all []rr.Record, r rr.Record) bool {
-			return slices.ContainsFunc(all, func(x rr.Record) bool {
-				return x.Owner == r.Owner && x.Type == r.Type && x.TTL == r.TTL && bytes.Equal(x.Data, r.Data)
-			})
-		}
-		for _, r := range before {
-			if !has(now, r) {
-				gone = append(gone, r)
-			}
-		}
-		now = slices.DeleteFunc(slices.Clone(now), func(r rr.Record) bool { return has(before, r) })
+// versionOf makes a version of the records that are there now. before are those that the edition begins with.
+func versionOf(t interface{ Fatal(...any) }, e *Edition, before, now []rr.Record) *Version {
+	has := func(all []rr.Record, r rr.Record) bool {
+		return slices.ContainsFunc(all, func(x rr.Record) bool {
+			return x.Owner == r.Owner && x.Type == r.Type && x.TTL == r.TTL && bytes.Equal(x.Data, r.Data)
+		})
 	}
+	var gone []rr.Record
+	for _, r := range before {
+		if !has(now, r) {
+			gone = append(gone, r)
+		}
+	}
+	now = slices.DeleteFunc(slices.Clone(now), func(r rr.Record) bool { return has(before, r) })
 	for _, r := range gone {
 		if r.Type != rr.TypeSOA {
 			if err := e.Remove(r); err != nil {
@@ -204,10 +200,10 @@ func TestSealedChangeByChange(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if rapid.Bool().Draw(t, "whole") {
-				was = versionOf(t, nil, nil, now).From(was)
+			if rapid.Bool().Draw(t, "whole") || was == nil {
+				was = versionOf(t, NewEdition(sealedApex), nil, now).From(was)
 			} else {
-				was = versionOf(t, was, before, now)
+				was = versionOf(t, was.Edit(), before, now)
 			}
 			before = now
 			ours.take(was)
@@ -220,7 +216,7 @@ func TestSealedChangeByChange(t *testing.T) {
 				t.Fatalf("%v", ours.problems)
 			}
 			fresh := newPasses(time.Now)
-			fresh.take(versionOf(t, nil, nil, now))
+			fresh.take(versionOf(t, NewEdition(sealedApex), nil, now))
 			if a, b := chainOf(ours.zone().sealed.chain), chainOf(fresh.zone().sealed.chain); !slices.Equal(a, b) {
 				t.Fatalf("the chain is\n%q\nand made anew\n%q", a, b)
 			}
@@ -254,7 +250,7 @@ func BenchmarkSealedNameError(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ours.take(versionOf(b, nil, nil, all))
+	ours.take(versionOf(b, NewEdition(sealedApex), nil, all))
 	for _, labels := range []int{1, 100} {
 		b.Run(fmt.Sprintf("labels=%d", labels), func(b *testing.B) {
 			name := []byte(strings.Repeat("\x01q", labels) + string(sealedApex))
@@ -287,7 +283,7 @@ func TestSealedIterations(t *testing.T) {
 			}
 		}
 		ours := newPasses(time.Now)
-		ours.take(versionOf(t, nil, nil, all))
+		ours.take(versionOf(t, NewEdition(sealedApex), nil, all))
 		said := slices.ContainsFunc(ours.problems, func(p zones.Problem) bool {
 			return strings.Contains(p.Message, fmt.Sprintf("%d iterations, and 500 are the most", iterations))
 		})
@@ -323,7 +319,7 @@ func TestSealedFaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			whole := versionOf(t, nil, nil, all)
+			whole := versionOf(t, NewEdition(sealedApex), nil, all)
 			ours.take(whole)
 			if len(ours.problems) > 0 {
 				t.Fatal(ours.problems)
@@ -361,9 +357,9 @@ func TestSealedFaults(t *testing.T) {
 				return denies(r.Type) && r.Owner == gone.Owner
 			})
 			if rapid.Bool().Draw(t, "by difference") {
-				ours.take(versionOf(t, whole, before, all))
+				ours.take(versionOf(t, whole.Edit(), before, all))
 			} else {
-				ours.take(versionOf(t, nil, nil, all))
+				ours.take(versionOf(t, NewEdition(sealedApex), nil, all))
 			}
 			says("without "+gone.Owner.String(), "denial of what is not there is broken")
 			all = before

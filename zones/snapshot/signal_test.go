@@ -406,21 +406,7 @@ func primaryOf(t interface{ Fatal(...any) }, keys *dnssec.Keys, nameservers ...s
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := NewEdition(apex)
-	for _, r := range all {
-		put := e.Add
-		if r.Type == rr.TypeSOA {
-			put = e.SetSOA
-		}
-		if err := put(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	v, err := e.Finish()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return versionOf(t, NewEdition(apex), nil, all)
 }
 
 // TestSignalsOfPrimaries: a zone of a primary signals what it is answered with, from when it has come until it expires,

@@ -1,21 +1,17 @@
 package control_test
 
 import (
-	"context"
-	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/screen"
 	"leeward/server/admin"
-	"leeward/server/answer"
 	"leeward/zones"
 )
 
@@ -24,20 +20,8 @@ import (
 // others that are busy.
 func TestLoadsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		registry := prometheus.NewRegistry()
-		metrics, err := control.NewMetrics(registry, "v1", time.Now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := &bench{t: t}
-		b.Loop = control.NewLoop(control.LoopOptions{
-			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics,
-			Publish: func(answer.State) {},
-		})
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); b.Run(ctx) }()
-		defer func() { stop(); <-done }()
+		b, _, registry := measured(t, 0)
+		defer b.stop()
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, loaded+
 			"---\nkind: Endpoint\nname: www-us/lb-2\naddresses: [192.0.2.3]\n---\nkind: Endpoint\nname: "+
 			"www-us/lb-3\naddresses: [192.0.2.4]\n", 5)})
@@ -76,7 +60,7 @@ endpoints/www-us/lb-3 load  newest      says 0 while the others of its pool carr
 				t.Errorf("%d columns: %s", len(line), line)
 			}
 		}
-		err = testutil.GatherAndCompare(registry, strings.NewReader(`
+		err := testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP leeward_pool_capacity What a pool's endpoints that are up are to carry (target, as warm as they are), and where they break (max).
 # TYPE leeward_pool_capacity gauge
 leeward_pool_capacity{kind="max",pool="www-eu"} 120

@@ -20,24 +20,30 @@ import (
 	"leeward/zones"
 )
 
+// measured runs a loop in the bubble of synctest, with metrics that are registered. Publishing takes the given time.
+func measured(t *testing.T, publishing time.Duration) (*bench, *control.Metrics, *prometheus.Registry) {
+	registry := prometheus.NewRegistry()
+	metrics, err := control.NewMetrics(registry, "v1", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, Loop: control.NewLoop(control.LoopOptions{
+		Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics,
+		Publish: func(answer.State) { time.Sleep(publishing) },
+	})}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); b.Run(ctx) }()
+	b.stop = func() { stop(); <-done }
+	return b, metrics, registry
+}
+
 // Two of three vantages must say that an endpoint is down, and then that it is up. The time that agreeing took is
 // counted for each address, and shown.
 func TestFailoverIsTimed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		registry := prometheus.NewRegistry()
-		metrics, err := control.NewMetrics(registry, "v1", time.Now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := &bench{t: t}
-		b.Loop = control.NewLoop(control.LoopOptions{
-			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics,
-			Publish: func(answer.State) { time.Sleep(3 * time.Millisecond) }, // how long publishing takes
-		})
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); b.Run(ctx) }()
-		defer func() { stop(); <-done }()
+		b, metrics, registry := measured(t, 3*time.Millisecond)
+		defer b.stop()
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
 		time.Sleep(time.Second) // so that the next report has a turn of its own
 		var sequence uint64
@@ -92,20 +98,8 @@ leeward_verdicts_stale %v
 
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		registry := prometheus.NewRegistry()
-		metrics, err := control.NewMetrics(registry, "v1", time.Now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := &bench{t: t}
-		b.Loop = control.NewLoop(control.LoopOptions{
-			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics,
-			Publish: func(answer.State) {},
-		})
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); b.Run(ctx) }()
-		defer func() { stop(); <-done }()
+		b, _, registry := measured(t, 0)
+		defer b.stop()
 
 		show := func(want string) {
 			t.Helper()
