@@ -32,7 +32,8 @@ func Decode(key zones.Key, value []byte) (zones.Resource, error) {
 		err = &syntaxError{line, "there is more after the end of the JSON; a key holds one resource"}
 	}
 	if err != nil {
-		return nil, zones.Problems{zones.Problem{Key: key, Message: "not JSON: " + err.Error(), Code: zones.CodeSyntax}.Brief()}
+		p := zones.Problem{Key: key, Message: "not JSON: " + err.Error(), Code: zones.CodeSyntax}
+		return nil, zones.Problems{p.Brief()}
 	}
 	for i := range root.fields {
 		if f := &root.fields[i]; f.name == eachField {

@@ -161,14 +161,15 @@ func TestProblemsAreBrief(t *testing.T) {
 		"name.yaml":   "kind: Pool\nname: " + long + "\n",
 		"ref.yaml":    "kind: Pool\nname: p\nregion: " + long + "\n",
 		"field.yaml":  "kind: Pool\nname: p\n? " + long + "\n: 1\n",
-		"number.yaml": "kind: Endpoint\nname: p/a\naddresses: [192.0.2.1]\nweight: " + strings.Repeat("9", 1<<20) + "\n",
+		"number.yaml": "kind: Endpoint\nname: p/a\nweight: " + strings.Repeat("9", 1<<20) + "\n",
 		"span.yaml":   "kind: Pool\nname: p\nregion: eu\nramp: " + long + "\n",
 		"record.yaml": "kind: Record\nname: a.test/w/A\ndata: [" + long + "]\n",
 		"owner.yaml":  "kind: Record\nname: a.test/" + long + "/A\ndata: [192.0.2.1]\n",
 		"path.yaml":   "kind: Monitor\nname: m\nhttp: {path: \"" + long + " \"}\n",
 		"bias.yaml":   "kind: Policy\nname: a.test\nrules: [{nearest: [a], bias: {" + long[:1000] + ": 1%}}]\n",
 		"word.json":   `{"kind":` + long + `}`,
-		"a.test.zone": "$TTL 1h\n@ SOA a. b. 1 1 1 1 1\n NS a.\nw A " + long[:1<<19] + "\n" + long[:1<<19] + " A 192.0.2.1\n",
+		"a.test.zone": "$TTL 1h\n@ SOA a. b. 1 1 1 1 1\n NS a.\nw A " + long[:1<<19] + "\n" + long[:1<<19] +
+			" A 192.0.2.1\n",
 	} {
 		var problems zones.Problems
 		if strings.HasSuffix(file, ".zone") {

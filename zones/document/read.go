@@ -27,13 +27,13 @@ const maxFile = 256 << 20
 // an array of them, or an object with "items". It reads documents with each once for each item. It returns the
 // documents that are valid by themselves, and the problems of the others, with their keys where these are known.
 func Read(file string, r io.Reader) ([]zones.Document, zones.Problems) {
-	return ReadThrough(file, r, func(zones.Document) (bool, error) { return true, nil })
+	return ReadThrough(file, r, func(*zones.Document) (bool, error) { return true, nil })
 }
 
 // ReadThrough is Read for callers that need few of a file's documents, so that not all are in memory at once. keep is
-// called with each document that is valid by itself, and says whether to return it. Its error ends the reading and is
-// among the problems.
-func ReadThrough(file string, r io.Reader, keep func(zones.Document) (bool, error)) ([]zones.Document, zones.Problems) {
+// called with each document that is valid by itself, which it may lighten, and says whether to return it. Its error
+// ends the reading and is among the problems.
+func ReadThrough(file string, r io.Reader, keep func(*zones.Document) (bool, error)) ([]zones.Document, zones.Problems) {
 	set := documentSet{file: file, keep: keep}
 	err := parseDocuments(file, r, func(root *node) error {
 		set.add(root)
@@ -139,7 +139,7 @@ func parseEither(r io.Reader, b *bounded, isJSON bool, each func(*node) error) e
 // documentSet collects the documents of a file.
 type documentSet struct {
 	file     string
-	keep     func(zones.Document) (bool, error)
+	keep     func(*zones.Document) (bool, error)
 	full     error // the error of keep, or errTooMuch
 	made     int   // octets of copies
 	docs     []zones.Document
@@ -223,7 +223,7 @@ func (s *documentSet) add(n *node) {
 	if len(problems) == 0 {
 		d := zones.Document{Resource: empty, Position: at, Lines: body}
 		var kept bool
-		if kept, s.full = s.keep(d); kept {
+		if kept, s.full = s.keep(&d); kept {
 			s.docs = append(s.docs, d)
 		}
 	}

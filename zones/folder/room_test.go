@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -172,6 +173,47 @@ func TestDocumentsHoldWhatDiffers(t *testing.T) {
 	}
 	if len(b.Changes) == 0 {
 		t.Error("what has changed beside it is not delivered")
+	}
+}
+
+// What reading holds, of master files and of documents, is no more than room counts for it. A process with less memory
+// left is killed in the middle of a file that room lets in.
+func TestRoomIsEnough(t *testing.T) {
+	const records = 20_000
+	var docs strings.Builder
+	for i := range records {
+		fmt.Fprintf(&docs, "---\nkind: Record\nname: ex.test/h-%d/A\nttl: 60s\ndata: [192.0.2.1]\n", i)
+	}
+	for name, text := range map[string]string{"ex.test.zone": aZone(records, -1), "a.yaml": docs.String()} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		live := func() int64 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return int64(m.HeapAlloc)
+		}
+		before, most, looks := live(), int64(0), 0
+		s := scanner{dir: dir, digests: newDigests(), stopped: func() error {
+			if looks++; looks%20 == 0 {
+				most = max(most, live()-before)
+			}
+			return nil
+		}}
+		b, err := s.read(false)
+		if err != nil || len(b.Changes) < records {
+			t.Fatalf("%s: %d changes, %v", name, len(b.Changes), err)
+		}
+		r := room{memory: memory{limit: math.MaxInt64}}
+		for _, ch := range b.Changes {
+			_ = r.hold(zones.Document{Resource: ch.Resource})
+		}
+		if most == 0 || most > r.taken {
+			t.Errorf("%s: reading held %d octets at least, and room counts %d", name, most, r.taken)
+		}
+		t.Logf("%s: %d octets for each of %d, and room counts %d", name, most/records, records, r.taken/records)
 	}
 }
 

@@ -269,11 +269,14 @@ func (s *scanner) documents(f *file, name string, last *kept, room *room) (*keep
 		defer text.Close()
 		k := s.digests.keep("", last)
 		room.begin()
-		docs, f.problems = document.ReadThrough(name, text, func(d zones.Document) (bool, error) {
-			if last != nil && !k.add(d) {
+		docs, f.problems = document.ReadThrough(name, text, func(d *zones.Document) (bool, error) {
+			if last != nil && !k.add(*d) {
 				return false, nil
 			}
-			return true, room.hold(d)
+			if _, is := d.Resource.(*zones.Zone); !is {
+				d.Lines = nil // as large as the resource, and only Zones are merged, so that their fields can conflict
+			}
+			return true, room.hold(*d)
 		})
 		return k, nil
 	}
