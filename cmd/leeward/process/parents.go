@@ -69,11 +69,15 @@ type parents struct {
 	silent map[string]time.Duration // when endpoints were last found not to answer
 	dirty  bool                     // zones have something that is not on disk
 	anew   bool                     // look again now
-	fleet  []string                 // of tellers
-	asked  time.Duration            // when tellers was last called
+
+	warned   int           // warnings since warnedAt
+	warnedAt time.Duration // a new count begins every parentsAgain
+
+	fleet []string      // of tellers
+	asked time.Duration // when tellers was last called
 
 	// What follows belongs to run.
-	due     []rr.Name     // zones whose turn it is, as last looked, first what was tried least
+	due     []rr.Name     // zones whose turn it is, as last looked: first what was tried least, and is newest
 	looked  time.Duration // when
 	writes  time.Duration // when the file may be written next
 	failing string        // why it could not be; "": it could
@@ -107,6 +111,7 @@ const (
 	parentsForget = time.Hour       // how long a zone that asks for nothing is remembered: it may be read again soon
 	tellerWait    = 5 * time.Minute // how long each server waits for the one before it
 	mostTellers   = 3               // servers that may tell the parent of one zone
+	mostWarned    = 10              // lines in the log that a parent could not be told, in each parentsAgain
 )
 
 // again is how long to wait before the next attempt, after so many.
@@ -194,7 +199,8 @@ func (p *parents) look(ctx context.Context) {
 		}
 	}
 	slices.SortFunc(p.due, func(a, b rr.Name) int {
-		return cmp.Or(cmp.Compare(p.zones[a].tries, p.zones[b].tries), cmp.Compare(a, b))
+		x, y := p.zones[a], p.zones[b]
+		return cmp.Or(cmp.Compare(x.tries, y.tries), cmp.Compare(y.seen, x.seen), cmp.Compare(a, b))
 	})
 }
 
@@ -243,8 +249,21 @@ func (p *parents) one(ctx context.Context, origin rr.Name, s *parentState) {
 	}
 	p.dirty = p.dirty || s.Parent != was
 	if s.State == admin.ParentFailed && was.Error != s.Error {
+		p.warn(origin, s)
+	}
+}
+
+// warn logs that a parent could not be told. One cause may hinder thousands of zones, so lines are few.
+func (p *parents) warn(origin rr.Name, s *parentState) {
+	if now := p.elapsed(); p.warned == 0 || now-p.warnedAt >= parentsAgain {
+		p.warned, p.warnedAt = 0, now
+	}
+	switch p.warned++; {
+	case p.warned <= mostWarned:
 		p.log.Warn("a parent could not be told of new CDS", "zone", rr.TrimDot(origin.String()), "endpoint", s.Endpoint,
-			"err", s.Error, "again in", now.again())
+			"err", s.Error, "again in", (s.due - p.elapsed()).Round(time.Second))
+	case p.warned == mostWarned+1:
+		p.log.Warn("more parents could not be told of new CDS: `leeward status -o wide` has all")
 	}
 }
 

@@ -372,6 +372,9 @@ func TestParentThatFails(t *testing.T) {
 			x.put(fmt.Sprintf("z%d.test", i), 1)
 		}
 		time.Sleep(5 * time.Minute)
+		if n := strings.Count(log.String(), "not be told of new CDS"); n > 4*(mostWarned+1) {
+			t.Errorf("2000 zones whose parent does not answer are %d lines in the log", n)
+		}
 		x.set(func() { x.silent, x.found = false, endpoint("10.0.0.1:1") })
 		x.put("new.other", 1)
 		time.Sleep(time.Minute)
