@@ -64,6 +64,29 @@ const (
 	ParentFailed = "failed"
 )
 
+// Words says how it stands with the parent.
+func (p *Parent) Words(now time.Time) string {
+	text := p.State
+	switch p.State {
+	case ParentFits:
+		return "DS fits"
+	case ParentTold:
+		text = "told " + Age(now.Sub(p.Since).Seconds()) + " ago"
+	case ParentFailed:
+		text = "not told"
+	}
+	if p.Endpoint != "" {
+		text += " at " + p.Endpoint
+		if !p.Validated {
+			text += " (not validated)"
+		}
+	}
+	if p.Error != "" {
+		text += ": " + p.Error
+	}
+	return text
+}
+
 // SignedKey is a key of a zone.
 type SignedKey struct {
 	Tag       uint16 `json:"tag"`

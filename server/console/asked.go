@@ -147,8 +147,8 @@ type zoneRow struct {
 	Signed        *signedRow // nil: it is not signed
 }
 
-// signedRow says until when a zone's signatures hold, and which keys it has.
-type signedRow struct{ State, Words, Keys string }
+// signedRow says until when a zone's signatures hold, which keys it has, and how it stands with the parent.
+type signedRow struct{ State, Words, Keys, Parent string }
 
 // signed makes the row of a signed zone.
 func signed(z *admin.SignedZone, now time.Time) *signedRow {
@@ -163,7 +163,9 @@ func signed(z *admin.SignedZone, now time.Time) *signedRow {
 	for _, k := range z.Keys {
 		keys = append(keys, fmt.Sprintf("%d %s", k.Tag, k.State))
 	}
-	row.Keys = listed(keys, 4)
+	if row.Keys = listed(keys, 4); z.Parent != nil {
+		row.Parent = z.Parent.Words(now)
+	}
 	return row
 }
 

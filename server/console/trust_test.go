@@ -59,3 +59,38 @@ func TestTrustSignatures(t *testing.T) {
 		}
 	}
 }
+
+// The row of a signed zone says how it stands with the parent.
+func TestSignedRow(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	expires := now.Add(13 * 24 * time.Hour)
+	z := &admin.SignedZone{
+		Zone: "a.test", Signer: admin.SignerLeeward, State: admin.SignedCurrent, Expires: &expires,
+		Keys: []admin.SignedKey{{Tag: 7, State: "signs all"}},
+	}
+	want := signedRow{State: "up", Words: "hold for 13d", Keys: "7 signs all"}
+	if got := signed(z, now); *got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	for _, one := range []struct {
+		parent admin.Parent
+		want   string
+	}{
+		{admin.Parent{State: admin.ParentWaits}, "waiting"},
+		{admin.Parent{State: admin.ParentFits, Endpoint: "cds.test:53"}, "DS fits"},
+		{
+			admin.Parent{State: admin.ParentTold, Since: now.Add(-time.Hour), Endpoint: "cds.test:53", Validated: true},
+			"told 60m ago at cds.test:53",
+		},
+		{admin.Parent{State: admin.ParentMute, Error: "no port"}, "no endpoint: no port"},
+		{
+			admin.Parent{State: admin.ParentFailed, Endpoint: "cds.test:53", Error: "no answer"},
+			"not told at cds.test:53 (not validated): no answer",
+		},
+	} {
+		z.Parent, want.Parent = &one.parent, one.want
+		if got := signed(z, now); *got != want {
+			t.Errorf("%+v: %+v, want %+v", one.parent, got, want)
+		}
+	}
+}

@@ -122,25 +122,9 @@ func (s status) parent(p *admin.Parent) Cell {
 	if p == nil {
 		return Cell{}
 	}
-	c := Cell{Text: p.State}
-	switch p.State {
-	case admin.ParentFits:
-		c = Cell{"DS fits", Green}
-	case admin.ParentTold:
-		c = Cell{"told " + admin.Age(s.Time.Sub(p.Since).Seconds()) + " ago", Yellow}
-	case admin.ParentFailed:
-		c = Cell{"not told", Red}
-	}
-	if p.Endpoint != "" && p.State != admin.ParentFits {
-		c.Text += " at " + p.Endpoint
-		if !p.Validated {
-			c.Text += " (not validated)"
-		}
-	}
-	if p.Error != "" {
-		c.Text += ": " + p.Error
-	}
-	return c
+	return Cell{p.Words(s.Time), map[string]Colour{
+		admin.ParentFits: Green, admin.ParentTold: Yellow, admin.ParentFailed: Red,
+	}[p.State]}
 }
 
 func (s status) problems() *Table {
