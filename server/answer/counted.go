@@ -174,6 +174,9 @@ func (r *Responder) Counts(of string, most int) *Counts { return r.count(&book{o
 // PoolCounts is Counts("", most) without the list of policies. What it costs does not grow with their rules.
 func (r *Responder) PoolCounts(most int) *Counts { return r.count(&book{poolsOnly: true}, most) }
 
+// PolicyCounts is Counts("", most) without the conditions of rules, which takes a part of the time.
+func (r *Responder) PolicyCounts(most int) *Counts { return r.count(&book{wordless: true}, most) }
+
 func (r *Responder) count(b *book, most int) *Counts {
 	x := r.read()
 	out := &Counts{
@@ -210,7 +213,7 @@ func (r *Responder) count(b *book, most int) *Counts {
 		if !b.wants(s.policy) {
 			continue
 		}
-		s.each(!b.poolsOnly, func(key pastKey, number uint32) {
+		s.each(!b.poolsOnly && !b.wordless, func(key pastKey, number uint32) {
 			at := s.base + number
 			b.enter(key, x.cell(at, s.total(x.cells[at], number)))
 		})
@@ -248,6 +251,7 @@ type book struct {
 	out       *Counts
 	of        string
 	poolsOnly bool // policies have no rows
+	wordless  bool // rules have no conditions
 	policies  map[string]*PolicyCount
 	pools     map[string]*PoolCount
 }

@@ -141,11 +141,6 @@ func (r *run) assemble() error {
 				"nor does this one after a restart")
 		}
 	}
-	if r.MetricsDetail {
-		if err := r.registry.Register(detail{r}); err != nil {
-			return err
-		}
-	}
 	if r.metrics, err = control.NewMetrics(r.registry, r.Version, time.Now); err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"leeward/cmd/leeward/control"
 	"leeward/server/admin"
 	"leeward/server/answer"
@@ -83,8 +85,12 @@ func (r *run) openPages() (*pages, error) {
 	r.loads = newLoads()
 	c := newCrowd(l, r.shares().admin)
 	stopped := make(chan struct{})
+	metrics := prometheus.Gatherer(r.registry)
+	if r.MetricsDetail {
+		metrics = detail{r.registry, r}
+	}
 	o := admin.Options{
-		Metrics: r.registry, Token: r.token.get, Log: r.Log, Status: r.status, Ready: r.ready,
+		Metrics: metrics, Token: r.token.get, Log: r.Log, Status: r.status, Ready: r.ready,
 		PoolsOf: func(name string) []string { return control.PoolsOf(r.loop.State(), name) },
 		Explain: func(name, qtype, client string) (*answer.Explanation, error) {
 			ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
