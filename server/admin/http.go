@@ -171,7 +171,8 @@ func (h *handler) guard(by callers, next http.HandlerFunc) http.HandlerFunc {
 				"(leeward status: --admin-cert FILE --admin-key FILE)"))
 		case token == "" && !h.TLS && !local(r.Host) && !h.named(r.Host):
 			fail(w, http.StatusForbidden,
-				fmt.Errorf("the name %q is not this server's; ask by address or as localhost", r.Host))
+				fmt.Errorf("the name %q is not this server's; ask by address or as localhost, or start it with "+
+					"--admin-url, the URL that people have", r.Host))
 		case crossed(r, by):
 			fail(w, http.StatusForbidden, errors.New("another site's page asks for this in your browser; open the "+
 				"address yourself"))

@@ -33,7 +33,9 @@ func Read(file string, r io.Reader) ([]zones.Document, zones.Problems) {
 // ReadThrough is Read for callers that need few of a file's documents, so that not all are in memory at once. keep is
 // called with each document that is valid by itself, which it may lighten, and says whether to return it. Its error
 // ends the reading and is among the problems.
-func ReadThrough(file string, r io.Reader, keep func(*zones.Document) (bool, error)) ([]zones.Document, zones.Problems) {
+func ReadThrough(
+	file string, r io.Reader, keep func(*zones.Document) (bool, error),
+) ([]zones.Document, zones.Problems) {
 	set := documentSet{file: file, keep: keep}
 	err := parseDocuments(file, r, func(root *node) error {
 		set.add(root)

@@ -56,21 +56,8 @@ func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []str
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range base.Resources() {
-		o, ok := r.(*zones.Override)
-		if !ok || o.Until != nil && !o.Until.After(time.Now()) {
-			continue
-		}
-		switch {
-		case o.Target == d.o.Target:
-			return nil, fmt.Errorf("%s already has the override %s; leeward restore %[1]s takes it back", o.Target,
-				o.State)
-		case o.Drill:
-			return nil, fmt.Errorf("there is a drill of %s; run one at a time, or nobody can tell which did what",
-				o.Target)
-		case o.State == zones.Drain || o.State == zones.Down:
-			unfit = append(unfit, fmt.Sprintf("%s is out by an override", o.Target))
-		}
+	if unfit, err = d.beside(base); err != nil {
+		return nil, err
 	}
 	servers := 0
 	for _, s := range status.Servers {
@@ -94,6 +81,7 @@ func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []str
 	if d.o.Foretold != nil {
 		d.o.Foretold(f)
 	}
+	d.status = status
 	if alone := d.o.Alone(base, status, *d.override); alone != "" {
 		unfit = append(unfit, fmt.Sprintf("%s would have no healthy endpoint elsewhere", alone))
 	}
@@ -101,4 +89,43 @@ func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []str
 		unfit = append(unfit, fmt.Sprintf("pool %s would carry %.4g, and its max is %.4g", p.Pool, p.Then, p.Max))
 	}
 	return unfit, nil
+}
+
+// beside returns what other overrides there are that speak against the drill. The error is what cannot be overridden.
+func (d *drill) beside(base *store.Listing) (unfit []string, err error) {
+	for _, r := range base.Resources() {
+		o, ok := r.(*zones.Override)
+		if !ok || o.Until != nil && !o.Until.After(time.Now()) {
+			continue
+		}
+		switch {
+		case o.Target == d.o.Target:
+			return nil, fmt.Errorf("%s already has the override %s; leeward restore %[1]s takes it back", o.Target,
+				o.State)
+		case o.Drill:
+			return nil, fmt.Errorf("there is a drill of %s; run one at a time, or nobody can tell which did what",
+				o.Target)
+		case o.State == zones.Drain || o.State == zones.Down:
+			unfit = append(unfit, fmt.Sprintf("%s is out by an override", o.Target))
+		}
+	}
+	return unfit, nil
+}
+
+// still returns an error if what preflight has found of other overrides, and of what would be left, holds no longer:
+// somebody else may have begun a drill, or drained what this one relies upon, since then.
+func (d *drill) still(base *store.Listing) error {
+	unfit, err := d.beside(base)
+	if err != nil {
+		return err
+	}
+	if alone := d.o.Alone(base, d.status, *d.override); alone != "" {
+		unfit = append(unfit, fmt.Sprintf("%s would have no healthy endpoint elsewhere", alone))
+	}
+	for _, why := range unfit {
+		if !d.o.Force && !slices.Contains(d.report.Doubts, why) {
+			return fmt.Errorf("%s meanwhile; run it again", why)
+		}
+	}
+	return nil
 }

@@ -22,7 +22,7 @@ type Options struct {
 	Observer *process.Observer
 	Target   string
 	For      time.Duration // including both ramps; 10 s or more
-	Ramp     time.Duration // zero: four TTLs of the policies concerned, at most a quarter of For
+	Ramp     time.Duration // zero: four TTLs of the policies concerned, at most a quarter of For; none for an endpoint
 	Reason   string
 	By       string
 	Force    bool
@@ -53,7 +53,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	now := time.Now().UTC()
 	p := concernedBy(base, o.Target)
 	ramp := o.Ramp
-	if ramp == 0 {
+	if ramp == 0 && !strings.HasPrefix(o.Target, "endpoint/") { // which goes at once
 		ramp = min(4*p.ttl, o.For/4).Truncate(time.Second)
 	}
 	from := now.Truncate(time.Second).Add(ahead)
@@ -111,6 +111,7 @@ func reason(o Options) string {
 type drill struct {
 	o        Options
 	plan     concerned
+	status   *admin.Status // as preflight had it
 	override *zones.Override
 	report   *Report
 	lease    etcd.Lease
@@ -130,16 +131,19 @@ func (d *drill) say(at time.Time, format string, args ...any) {
 func (d *drill) begin(ctx context.Context) error {
 	key := d.override.Key()
 	done, err := d.o.Etcd.Change(ctx, func(base *store.Listing) (store.Plan, error) {
+		if err := d.still(base); err != nil {
+			return store.Plan{}, err
+		}
 		edit := zones.Edit{Key: key, New: d.override}
 		for _, c := range base.Changes {
-			if c.Key != key {
-				continue
-			}
-			if o, ok := c.Resource.(*zones.Override); !ok || o.Until == nil || o.Until.After(time.Now()) {
+			switch o, is := c.Resource.(*zones.Override); {
+			case c.Key != key:
+			case !is: // a version that cannot be read
 				return store.Plan{}, fmt.Errorf("%s has got an override meanwhile; see leeward get overrides",
 					d.o.Target)
+			default:
+				edit.Old = o // whose time is over
 			}
-			edit.Old = c.Resource
 		}
 		return store.Plan{By: d.o.By, Edits: []zones.Edit{edit}, Leases: map[zones.Key]time.Duration{key: lease}}, nil
 	})
