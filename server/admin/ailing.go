@@ -65,9 +65,15 @@ func (s *Status) Wrong() bool {
 
 // without returns those of all that are not well, in a new list.
 func without[T any](all []T, well func(*T) bool) []T {
-	left := []T{}
+	n := 0
 	for i := range all {
 		if !well(&all[i]) {
+			n++
+		}
+	}
+	left := make([]T, 0, n) // growing it by and by would take twice the memory, at each page of a bad night
+	for i := range all {
+		if n > len(left) && !well(&all[i]) {
 			left = append(left, all[i])
 		}
 	}

@@ -59,9 +59,7 @@ const most = 3
 
 // regions says which regions are out, and where their clients go.
 func (h *headline) regions() {
-	h.outages(h.out, len(h.Regions), "region", func(name string) (string, func(*Endpoint) bool) {
-		return "region/" + name, func(e *Endpoint) bool { return e.Region == name }
-	})
+	h.outages(h.out, len(h.Regions), "region")
 	if len(h.out) <= most {
 		h.led(h.out)
 	}
@@ -76,9 +74,7 @@ func (h *headline) pools(pools []*Pool) {
 			from = append(from, p.Region)
 		}
 	}
-	h.outages(out, len(h.Pools), "pool", func(name string) (string, func(*Endpoint) bool) {
-		return "pool/" + name, func(e *Endpoint) bool { return e.Pool == name }
-	})
+	h.outages(out, len(h.Pools), "pool")
 	if len(out) <= most {
 		h.led(from)
 	}
@@ -86,10 +82,11 @@ func (h *headline) pools(pools []*Pool) {
 
 // outages says which things of one kind are out. Those that went at about the same time for the same reason
 // share a sentence.
-func (h *headline) outages(names []string, all int, kind string, of func(string) (string, func(*Endpoint) bool)) {
+func (h *headline) outages(names []string, all int, kind string) {
 	var groups []*group
-	for _, name := range names {
-		c := h.cause(of(name))
+	causes := h.causes(kind, names)
+	for i, name := range names {
+		c := causes[i]
 		if n := slices.IndexFunc(groups, func(g *group) bool { return g.cause.like(c) }); n >= 0 {
 			g := groups[n]
 			g.names = append(g.names, name)
@@ -207,57 +204,70 @@ func (c cause) words(now time.Time) string {
 	return text + ")"
 }
 
-// cause finds out how a target is out.
-func (h *headline) cause(target string, of func(*Endpoint) bool) (c cause) {
-	if o := h.meant(target); o != nil {
-		c.meant = map[string]string{string(zones.Drain): "drained", string(zones.Down): "set down"}[o.State]
-		if o.Drill {
-			c.meant = "out for a drill"
-		}
-		if o.Until != nil {
-			c.meant += " until " + steer.OnClock(*o.Until, h.Time.UTC())
-		}
-		if o.Reason != "" {
-			c.meant += " (" + o.Reason + ")"
-		}
-		return c
+// causes finds out how regions or pools are out. It looks at each endpoint once, however many are out.
+func (h *headline) causes(kind string, names []string) []cause {
+	type votes struct {
+		reasons      map[string]int
+		voters, down map[string]bool
 	}
-	reasons := map[string]int{}
-	voters, down := map[string]bool{}, map[string]bool{}
-	for i := range h.Endpoints {
-		e := &h.Endpoints[i]
-		if !of(e) {
+	out, of, at := make([]cause, len(names)), make([]votes, len(names)), make(map[string]int, len(names))
+	for i, name := range names {
+		if o := h.meant(kind + "/" + name); o != nil {
+			out[i].meant = h.override(o)
+			continue
+		}
+		at[name], of[i] = i, votes{map[string]int{}, map[string]bool{}, map[string]bool{}}
+	}
+	for k := range h.Endpoints {
+		e := &h.Endpoints[k]
+		name := e.Pool
+		if kind == "region" {
+			name = e.Region
+		}
+		i, is := at[name]
+		if !is {
 			continue
 		}
 		for _, a := range e.Addresses {
-			if a.Verdict == "down" && a.Since != nil && a.Since.After(c.since) {
-				c.since = *a.Since // a target is out since its last address is
+			if a.Verdict == "down" && a.Since != nil && a.Since.After(out[i].since) {
+				out[i].since = *a.Since // a target is out since its last address is
 			}
 			for _, v := range a.Votes {
 				if v.Counted {
-					voters[v.Vantage] = true
+					of[i].voters[v.Vantage] = true
 				}
 				if v.Counted && v.State == "down" {
-					down[v.Vantage] = true
-					reasons[v.Reason]++
+					of[i].down[v.Vantage] = true
+					of[i].reasons[v.Reason]++
 				}
 			}
 		}
 	}
-	if c.down, c.voters = len(down), len(voters); c.down == 0 {
-		c.voters = 0 // nobody says so
-		return c
+	for i := range out {
+		if v := of[i]; len(v.down) > 0 {
+			out[i].down, out[i].voters = len(v.down), len(v.voters)
+			// A tie goes to the first by name, so that every server says the same.
+			out[i].reason = slices.SortedFunc(maps.Keys(v.reasons), func(a, b string) int {
+				return cmp.Or(v.reasons[b]-v.reasons[a], strings.Compare(a, b))
+			})[0]
+		}
 	}
-	// A tie goes to the first by name, so that every server says the same.
-	c.reason = slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
-		return cmp.Or(reasons[b]-reasons[a], strings.Compare(a, b))
-	})[0]
-	return c
+	return out
 }
 
-// why says how a target is out, in words.
-func (h *headline) why(target string, of func(*Endpoint) bool) string {
-	return h.cause(target, of).words(h.Time)
+// override says how an operator has taken something out.
+func (h *headline) override(o *Override) string {
+	text := map[string]string{string(zones.Drain): "drained", string(zones.Down): "set down"}[o.State]
+	if o.Drill {
+		text = "out for a drill"
+	}
+	if o.Until != nil {
+		text += " until " + steer.OnClock(*o.Until, h.Time.UTC())
+	}
+	if o.Reason != "" {
+		text += " (" + o.Reason + ")"
+	}
+	return text
 }
 
 // well says that everything answers, and how many endpoints are down nevertheless.

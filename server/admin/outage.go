@@ -26,18 +26,20 @@ func (s *Status) Outages() (all []Outage) {
 		return nil
 	}
 	regions, pools := s.out()
-	for _, name := range regions {
-		target := "region/" + name
+	for i, c := range h.causes("region", regions) {
+		target := "region/" + regions[i]
 		all = append(all, Outage{
-			Target: target, Name: name, To: to(name), Meant: s.meant(target) != nil,
-			Why: h.why(target, func(e *Endpoint) bool { return e.Region == name }),
+			Target: target, Name: regions[i], To: to(regions[i]), Meant: c.meant != "", Why: c.words(s.Time),
 		})
 	}
-	for _, p := range pools {
-		target := "pool/" + p.Pool
+	names := make([]string, len(pools))
+	for i, p := range pools {
+		names[i] = p.Pool
+	}
+	for i, c := range h.causes("pool", names) {
 		all = append(all, Outage{
-			Target: target, Name: p.Pool, To: to(p.Region), Meant: s.meant(target) != nil,
-			Why: h.why(target, func(e *Endpoint) bool { return e.Pool == p.Pool }),
+			Target: "pool/" + names[i], Name: names[i], To: to(pools[i].Region), Meant: c.meant != "",
+			Why: c.words(s.Time),
 		})
 	}
 	return all

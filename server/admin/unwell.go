@@ -72,8 +72,28 @@ func (s *Status) Hurts() bool {
 	expired := s.Signing != nil && slices.ContainsFunc(s.Signing.List, func(z SignedZone) bool {
 		return z.State == SignedExpired
 	})
-	return expired || len(s.FailingOpen)+len(s.Denied) > 0 ||
-		slices.ContainsFunc(s.Outages(), func(o Outage) bool { return !o.Meant })
+	if expired || len(s.FailingOpen)+len(s.Denied) > 0 {
+		return true
+	}
+	for _, meant := range s.Gone() {
+		if !meant {
+			return true
+		}
+	}
+	return false
+}
+
+// Gone returns the targets that are out, as overrides name them, and whether an operator has taken them out.
+func (s *Status) Gone() map[string]bool {
+	regions, pools := s.out()
+	targets := map[string]bool{}
+	for _, name := range regions {
+		targets["region/"+name] = s.meant("region/"+name) != nil
+	}
+	for _, p := range pools {
+		targets["pool/"+p.Pool] = s.meant("pool/"+p.Pool) != nil
+	}
+	return targets
 }
 
 // ailing says what else wants attention, so that a summary never sounds as if all were well while something is not. It
@@ -175,14 +195,12 @@ func (h *headline) vantages(a *Status) {
 
 // parts says which pools are out for one family only, and which hostnames do not resolve.
 func (h *headline) parts(a *Status) {
-	told := map[string]bool{}
-	for _, o := range h.Outages() {
-		told[o.Target] = true
-	}
+	gone := h.Gone()
+	has := func(target string) bool { _, is := gone[target]; return is }
 	var names []string
 	for i := range a.Pools {
 		p := &a.Pools[i]
-		if told["pool/"+p.Pool] || told["region/"+p.Region] {
+		if has("pool/"+p.Pool) || has("region/"+p.Region) {
 			continue
 		}
 		for _, f := range []struct {
@@ -227,10 +245,7 @@ func (h *headline) loads(a *Status) {
 
 // words says which overrides are in force that the outages do not tell.
 func (h *headline) words(a *Status) {
-	told := map[string]bool{}
-	for _, o := range h.Outages() {
-		told[o.Target] = o.Meant
-	}
+	told := h.Gone()
 	var names []string
 	add := func(target, state string) {
 		if !told[target] {

@@ -64,6 +64,9 @@ const mostCases = 40
 
 // onlyMeant reports whether nothing is wrong except what operators have taken out on purpose.
 func onlyMeant(s *admin.Status) bool {
+	if len(s.Overrides) == 0 {
+		return false
+	}
 	rest := *s
 	rest.Regions, rest.Pools, rest.Endpoints = slices.Clone(s.Regions), slices.Clone(s.Pools), slices.Clone(s.Endpoints)
 	taken := map[string]bool{}
@@ -74,7 +77,7 @@ func onlyMeant(s *admin.Status) bool {
 	rest.Pools = slices.DeleteFunc(rest.Pools, func(p admin.Pool) bool {
 		return p.Override != "" || taken["region/"+p.Region]
 	})
-	return len(s.Overrides) > 0 && s.Wrong() && !rest.Wrong()
+	return s.Wrong() && !rest.Wrong()
 }
 
 // regionRow is one region in a table and on the map.

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
 	"net/http"
 	"path"
@@ -115,11 +116,20 @@ func render(name string, f *frame) (*sheet, error) {
 	return s, nil
 }
 
+// packers are writers that have packed a page. Each holds 1.3 MB, more than all else that a page needs.
+var packers = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // the level is valid
+	return z
+}}
+
 func pack(b []byte) []byte {
 	var packed bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed) // the level is valid
-	_, _ = z.Write(b)                                    // a Buffer never fails
+	z := packers.Get().(*gzip.Writer)
+	z.Reset(&packed)
+	_, _ = z.Write(b) // a Buffer never fails
 	_ = z.Close()
+	z.Reset(io.Discard)
+	packers.Put(z)
 	return packed.Bytes()
 }
 

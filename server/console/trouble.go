@@ -193,15 +193,13 @@ func orUnknown(region string) string {
 // endpoints returns the endpoints that are down or whose hostname does not resolve, one case for each pool. If the pool
 // is out, its own case already covers them.
 func (c *console) endpoints(s, a *admin.Status) (all []trouble) {
-	told := map[string]bool{}
-	for _, o := range s.Outages() {
-		told[o.Target] = true
-	}
+	told := s.Gone()
+	has := func(target string) bool { _, is := told[target]; return is }
 	of := map[string][]*admin.Endpoint{}
 	var pools []string
 	for i := range a.Endpoints {
 		e := &a.Endpoints[i]
-		if told["pool/"+e.Pool] || told["region/"+e.Region] {
+		if has("pool/"+e.Pool) || has("region/"+e.Region) {
 			continue
 		}
 		if of[e.Pool] == nil {
@@ -209,13 +207,12 @@ func (c *console) endpoints(s, a *admin.Status) (all []trouble) {
 		}
 		of[e.Pool] = append(of[e.Pool], e)
 	}
+	totals := map[string]int{}
+	for i := range s.Endpoints {
+		totals[s.Endpoints[i].Pool]++
+	}
 	for _, pool := range pools {
-		total, first := 0, of[pool][0]
-		for i := range s.Endpoints {
-			if s.Endpoints[i].Pool == pool {
-				total++
-			}
-		}
+		total, first := totals[pool], of[pool][0]
 		t := trouble{
 			State: "part", What: "Pool " + pool, Link: "/pool/" + pool, Instead: "The others of the pool answer.",
 		}
