@@ -328,7 +328,12 @@ func (h *handler) write(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	switch err := e.Encode(v); err.(type) {
+	case nil:
+	case *json.MarshalerError, *json.UnsupportedValueError, *json.UnsupportedTypeError: // nothing has been sent
+		h.Log.Error("admin: an answer cannot be written as JSON", "err", err)
+		fail(w, http.StatusInternalServerError, fmt.Errorf("the answer cannot be written: %w", err))
+	default:
 		h.Log.Debug("admin: a page was not sent whole", "err", err)
 	}
 }

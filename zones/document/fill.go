@@ -84,7 +84,9 @@ func (f *filler) fill(n *node, v reflect.Value) {
 				f.here(n.line, "%q is not a time; write it as %q", n.text, "2026-11-27T00:00:00Z")
 				return
 			}
-			*p = t.UTC()
+			if *p = t.UTC(); p.Year() < 1 || p.Year() > 9999 { // which JSON cannot say, and so no status either
+				f.here(n.line, "%q is outside of the years 1 to 9999; leave the field out if there is no such time", n.text)
+			}
 		}
 		return
 	case json.Unmarshaler:
