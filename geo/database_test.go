@@ -521,7 +521,7 @@ func TestOpenRefuses(t *testing.T) {
 		"Anonymous.mmdb": {
 			database(t, mmdbwriter.Options{DatabaseType: "GeoIP2-Anonymous-IP"},
 				entry{"192.0.2.0/24", object{"is_anonymous": mmdbtype.Bool(true)}}),
-			"\"GeoIP2-Anonymous-IP\" that tells neither",
+			"\"GeoIP2-Anonymous-IP\" that has neither",
 		},
 		"nothing.mmdb": {database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-City"}), "no network in it"},
 		"nowhere.mmdb": {database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-City"},

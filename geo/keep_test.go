@@ -212,7 +212,7 @@ func TestStartsFromWhatWasKept(t *testing.T) {
 				t.Errorf("%s: kept %v", what, kept)
 			}
 		})
-		for text := <-warned; !strings.Contains(text, "it is made anew"); text = <-warned {
+		for text := <-warned; !strings.Contains(text, "it is made again"); text = <-warned {
 			if !strings.Contains(text, "cannot be kept") { // a folder is in the way
 				t.Errorf("%s: warned of %q", what, text)
 			}

@@ -154,7 +154,7 @@ func readAgain(f io.ReadSeeker, kept string, of *[sha256.Size]byte, log *slog.Lo
 	l, err := readKept(kept, *of)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errOther) {
-			log.Warn("what was kept of a location database cannot be used; it is made anew", "file", kept, "err", err)
+			log.Warn("the kept copy of a location database cannot be used; it is made again", "file", kept, "err", err)
 		}
 		return nil, nil // it is only a copy
 	}

@@ -60,7 +60,7 @@ func (r *records) useless() error {
 	if fields := slices.Sorted(maps.Keys(r.fields)); len(fields) > 0 {
 		has = "its records have " + strings.Join(fields[:min(8, len(fields))], ", ")
 	}
-	return fmt.Errorf("a database of type %q that tells neither countries nor coordinates nor AS numbers (%s); give "+
+	return fmt.Errorf("a database of type %q that has neither countries nor coordinates nor AS numbers (%s); give "+
 		"a City, "+
 		"Country or ASN database", r.db.Metadata.DatabaseType, has)
 }

@@ -231,7 +231,7 @@ func (w *Watcher) save() {
 		}
 		f.good.kept = true // also if this fails: it is not tried again
 		if err := f.good.keep(f.kept); err != nil {
-			w.log.Warn("what is made of a location database cannot be kept; each start takes it from the database",
+			w.log.Warn("the copy of a location database cannot be kept; each start reads the database",
 				"file", f.file, "err", err)
 		}
 	}
@@ -243,7 +243,7 @@ func (f *watched) read(log *slog.Logger) bool {
 	l, version, err := load(f.file, f.kept, log)
 	if err == nil && f.good != nil {
 		if lost := l.source.less(f.good.source.Tells); lost != "" {
-			err = fmt.Errorf("%s: held back, as it %s; to have it all the same, restart this server", f.file, lost)
+			err = fmt.Errorf("%s: held back, because it %s; to use it nevertheless, restart this server", f.file, lost)
 		}
 	}
 	f.version, f.trouble = version, err

@@ -277,7 +277,7 @@ func (b *Board) verdict(t *target) Verdict {
 			v.Up, v.Down)
 	}
 	if t.unlit > 0 {
-		v.Why += "; nobody has told of it for longer than finding out takes, so all probe it"
+		v.Why += "; nobody has reported it for longer than detection takes, so all probe it"
 	}
 	if len(standing) > 0 {
 		v.Why += fmt.Sprintf("; the last vote of %s stands until another vantage has spoken",

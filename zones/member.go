@@ -79,6 +79,6 @@ func (f *faults) members(z *Zone) {
 			len(n), 6+1+LabelLength+6, rr.MaxName)
 	}
 	if len(z.Update) > 0 {
-		f.add("update", "servers write what is in a catalog zone, from transfer.members; take update out")
+		f.add("update", "servers write the records of a catalog zone, from transfer.members; take update out")
 	}
 }

@@ -395,7 +395,7 @@ func (f *faults) secondary(z *Zone) {
 	}
 	if len(z.Transfer.Members) > 0 {
 		f.add("transfer.members",
-			"the zone lives on transfer.primaries, and what is in it comes from there; take one of the two out")
+			"the zone lives on transfer.primaries, and its records come from there; take one of the two out")
 	}
 	if len(z.Update) > 0 {
 		f.add("update", "the zone lives on transfer.primaries: it is updated there; take update out")

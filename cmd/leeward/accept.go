@@ -39,7 +39,7 @@ records, a pool's endpoints. All others stay held back.`,
 			case err != nil:
 				return err
 			case len(args) > 0 && len(keys) == 0:
-				return misused("name what is to be accepted: leeward accept %s NAME…, or nothing for all",
+				return misused("name what to accept: leeward accept %s NAME…, or give no name to accept all",
 					strings.ToLower(args[0]))
 			case a.dir != "" && (a.dryRun || len(keys) > 0 || a.output != "table"):
 				return misused("--files goes with all of it and without a list: there, only the servers know what " +

@@ -95,7 +95,7 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 				return store.Plan{}, err
 			}
 			if shown != "" && shown != text {
-				inv.printf("Somebody else has changed resources meanwhile. This is left to do:\n")
+				inv.printf("Somebody else has changed resources in the meantime. This remains to be done:\n")
 			}
 			if shown != text {
 				inv.printf("%s", text)

@@ -65,7 +65,7 @@ var dashboard = []row{
 			},
 		},
 		{
-			"Servers that follow their source", "The others answer from the last that they knew.",
+			"Servers that follow their source", "The others answer from the last resources that they knew.",
 			"none", true, 0,
 			[][2]string{
 				{"servers", `sum(leeward_source_state{state="following"})`},
@@ -76,7 +76,7 @@ var dashboard = []row{
 		}},
 		{
 			"Answers that failed open",
-			"In five minutes: nothing of a name was healthy, and it was answered as if all were.",
+			"In five minutes: a name had no healthy endpoint, and was answered as if all were healthy.",
 			"none", true, 1,
 			[][2]string{
 				{"answers", `sum(increase(leeward_dns_fail_open_total[5m]))`},
@@ -92,7 +92,7 @@ var dashboard = []row{
 			{"{{pool}}", `leeward:pool_share:rate5m`},
 		}},
 		{
-			"Load of pools", "What endpoints that are up carry, and their target, in the unit of their capacity.",
+			"Load of pools", "Load of endpoints that are up, and their target, in the unit of their capacity.",
 			"short", false, 0,
 			[][2]string{
 				{"{{pool}}", `max by (pool) (leeward_pool_load)`},
@@ -101,7 +101,7 @@ var dashboard = []row{
 		},
 		{
 			"Share of its clients that a pool keeps",
-			"Below 1 a pool passes clients on, as it has no capacity for them.",
+			"Below 1 a pool passes clients on, because it has no capacity for them.",
 			"percentunit", false, 0,
 			[][2]string{
 				{"{{pool}}", `min by (pool) (leeward_pool_keep)`},
@@ -130,13 +130,13 @@ var dashboard = []row{
 			{"{{region}}", `leeward:targets_down:ratio`},
 		}},
 		{
-			"How long failovers took", "99 % of an hour's were faster: to detect, to agree, to publish.",
+			"How long failovers took", "In the last hour, 99 % were faster: to detect, to agree, to publish.",
 			"s", false, 0,
 			[][2]string{
 				{"{{phase}}", `leeward:failover_seconds:p99`},
 			},
 		},
-		{"Probes", "A second, by what was found.", "ops", false, 0, [][2]string{
+		{"Probes", "A second, by result.", "ops", false, 0, [][2]string{
 			{"{{check}} {{result}}", `sum by (check, result) (rate(leeward_probe_total[5m]))`},
 		}},
 		{"How long probes take", "99 % were faster.", "s", false, 0, [][2]string{
@@ -152,7 +152,7 @@ var dashboard = []row{
 	}},
 	{"Configuration", []panel{
 		{
-			"Revision in the answers", "The same on all servers but for a moment after a change.",
+			"Revision in the answers", "The same on all servers, except for a moment after a change.",
 			"none", false, 0,
 			[][2]string{
 				{"{{instance}}", `leeward_snapshot_revision`},
@@ -174,17 +174,17 @@ var dashboard = []row{
 				`histogram_quantile(0.99, sum by (le, instance) (rate(leeward_publish_seconds_bucket[1h])))`,
 			},
 		}},
-		{"Clocks", "How far off the others' clocks are.", "s", false, 0, [][2]string{
+		{"Clocks", "Difference to the others' clocks.", "s", false, 0, [][2]string{
 			{"{{instance}}", `leeward_clock_offset_seconds`},
 		}},
 	}},
 	{"Signed zones", []panel{
 		{
-			"Until signatures expire", "The first of any zone. Leeward's own hold for 12 days at least.",
+			"Until signatures expire", "The first of any zone. Leeward's own are valid for at least 12 days.",
 			"s", false, 0,
 			[][2]string{{"{{signer}}", `min by (signer) (leeward_dnssec_expiry_seconds)`}},
 		},
-		{"Signed zones by state", "late, near and expired want a look.", "none", false, 0, [][2]string{
+		{"Signed zones by state", "Look at zones that are late, near or expired.", "none", false, 0, [][2]string{
 			{"{{state}}", `max by (state) (leeward_dnssec_zones)`},
 		}},
 		{"Keys by what they do", "As leeward key list says it.", "none", false, 0, [][2]string{
@@ -199,12 +199,12 @@ var dashboard = []row{
 			{"{{zone}}", `bottomk(10, min by (zone) (leeward_dnssec_zone_expiry_seconds))`},
 		}},
 		{
-			"Signers (leeward sign)", "How far ahead of what servers need signatures are written. A day at least.",
+			"Signers (leeward sign)", "How far in advance signatures are written. It should be at least a day.",
 			"s", false, 0,
 			[][2]string{{"{{instance}}", `leeward_sign_ahead_seconds`}},
 		},
 		{
-			"Edges without keys", "Age of signatures in use, and for how long a change waits for some.",
+			"Edges without keys", "Age of signatures in use, and how long a change has waited for new ones.",
 			"s", false, 0,
 			[][2]string{
 				{"{{instance}} age", `leeward_edge_signatures_age_seconds`},

@@ -15,7 +15,7 @@ func newDelete(inv *invocation) *cobra.Command {
 	var recursive bool
 	cmd := &cobra.Command{
 		Use: "delete KIND NAME… | KIND/NAME… | -f FILE|DIR|-", Short: "Delete resources", GroupID: groupResources,
-		Long: `Delete resources from etcd. Servers do not hold this back, as you mean it. What
+		Long: `Delete resources from etcd. Servers do not hold this back, because you mean it. What
 other resources still refer to is not deleted. A change that leaves a policy
 without an answer needs --force.`,
 		Example: `  leeward delete endpoint www-eu/lb-1

@@ -87,8 +87,8 @@ if the region left the answers of both servers in time, and came back.`,
 		"cut a region off, wait until it has left the answers and come back, print the timeline, and exit")
 	cmd.Flags().StringVar(&o.Fail, "fail", "", "the `REGION` to cut off: "+strings.Join(demo.Regions(), ", "))
 	cmd.Flags().DurationVar(&o.After, "after", 10*time.Second,
-		"cut it off so long after the first answers (1s with --once)")
-	cmd.Flags().DurationVar(&o.For, "for", 0, "keep it cut off so long (0: until you press a key)")
+		"how long after the first answers to cut it off (1s with --once)")
+	cmd.Flags().DurationVar(&o.For, "for", 0, "how long to keep it cut off (0: until you press a key)")
 	return cmd
 }
 

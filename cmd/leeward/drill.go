@@ -246,7 +246,7 @@ func newDrills(inv *invocation) *cobra.Command {
 		Args: cobra.MaximumNArgs(1),
 		Long: fmt.Sprintf(`List the last %d drills, the newest first, or show the report of one.
 
-A drill that was running when whoever ran it was gone is shown as interrupted.`, drill.Kept),
+If the process of a drill died, the drill is shown as interrupted.`, drill.Kept),
 		Example: `  leeward drills
   leeward drills last
   leeward drills 2026-11-25T10:00:00Z --report drill.html`,

@@ -254,7 +254,7 @@ and only then remove the old line.`,
 			}
 			err = inv.print(f.output, done, func(io.Writer, bool) error {
 				for _, p := range done {
-					inv.printf("%s sealed anew\n", p)
+					inv.printf("%s sealed again\n", p)
 				}
 				if len(done) == 0 && wrong == nil {
 					inv.printf("all keys are sealed under the first secret already\n")

@@ -154,9 +154,9 @@ func says(r chain.Result) string {
 	case r.State == chain.Secure && len(r.Wrong) == 0:
 		return "Secure: resolvers that validate take the zone's answers, and say so (AD). All is well."
 	case r.State == chain.Secure && everywhere(r):
-		return "Secure, but not to every resolver. Mend what is told above."
+		return "Secure, but not to every resolver. Repair the faults above."
 	case r.State == chain.Secure:
-		return "Secure by some servers only: it depends on whom a resolver asks. Mend what is told above."
+		return "Secure by some servers only: it depends on whom a resolver asks. Repair the faults above."
 	case r.State == chain.Insecure:
 		next := "The zone has no DNSKEY: sign it, then put its DS (`leeward key ds`) there."
 		for _, s := range origin.Own {
@@ -172,7 +172,7 @@ func says(r chain.Result) string {
 		return "No answer: the walk ends at " + at + ". Resolvers say SERVFAIL or NXDOMAIN. See that its servers can " +
 			"be reached from here over TCP, and that the name is right."
 	}
-	next := "Have its DNSKEYs signed anew, or the parent's DS and signatures put right; with Leeward, see `leeward " +
+	next := "Have its DNSKEYs signed again, or the parent's DS and signatures corrected; with Leeward, see `leeward " +
 		"key list` and `leeward key ds`."
 	if r.Where == "." {
 		next = "See that --anchor and --root are of the same tree, and that the clock of this host is right."

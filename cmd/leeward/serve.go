@@ -281,7 +281,7 @@ received, and exits.`,
 		"ask etcd to forget changes older than `AGE`, so that it does not grow; one server asks for all; 0 for never, "+
 			"if others need etcd's history")
 	flags.StringVar(&tap, "dnstap", "",
-		"send copies of queries and responses to `TARGET` (dnstap): unix:PATH, tcp:HOST:PORT, or a file, opened anew "+
+		"send copies of queries and responses to `TARGET` (dnstap): unix:PATH, tcp:HOST:PORT, or a file, opened again "+
 			"at SIGHUP once it was moved away (default: none)")
 	flags.StringVar(&tapSample, "dnstap-sample", "1/1", "copy one of N queries, `1/N`")
 	flags.BoolVar(&metricsDetail, "metrics-detail", false,
@@ -301,7 +301,7 @@ received, and exits.`,
 func dnstapOf(target, sample string, sampled bool) (*process.DNSTap, error) {
 	if target == "" {
 		if sampled {
-			return nil, misused("--dnstap-sample says of how many queries --dnstap tells; give that too, or leave both out")
+			return nil, misused("--dnstap-sample says how many queries --dnstap copies; give that too, or leave both out")
 		}
 		return nil, nil
 	}

@@ -127,7 +127,7 @@ func (inv *invocation) foresee(ctx context.Context, q control.Question) (*contro
 // forecast prints a forecast for people.
 func (inv *invocation) forecast(f *control.Forecast) error {
 	if len(f.Servers) == 0 {
-		inv.printf("No server tells which clients ask. A server does so within a minute of its first query.\n")
+		inv.printf("No server reports which clients ask. A server does so within a minute of its first query.\n")
 		return nil
 	}
 	inv.printf("%s queries a second, as %s counted them in the last minutes.\n", admin.Figure(f.Queries),
@@ -167,7 +167,7 @@ func (inv *invocation) forecast(f *control.Forecast) error {
 		inv.printf("Nobody is over its max.\n")
 	}
 	if !f.Settled {
-		inv.printf("What pools keep does not settle: it swings around these figures.\n")
+		inv.printf("The shares that pools keep do not settle: they swing around these figures.\n")
 	}
 	if f.Lost > 0.0005 {
 		inv.printf("%.1f %% of the queries get no address.\n", f.Lost*100)

@@ -150,7 +150,7 @@ folder, undo the change there.`,
 				return err
 			}
 			if revision == 0 {
-				return misused("there is no revision 0; leeward history change lists those that there are")
+				return misused("there is no revision 0; leeward history change lists the revisions")
 			}
 			r, err := from.revisions(cmd.Context(), revision-1, 0)
 			if err != nil {

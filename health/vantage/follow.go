@@ -146,7 +146,7 @@ func (w *follower) read(ctx context.Context) (at etcd.Point, err error) {
 // rewind forgets reports whose sequence is a revision of etcd: this is another etcd, or an older state of it, which
 // counts its revisions anew.
 func (w *follower) rewind() {
-	w.link.options.Log.Warn("etcd's history has changed; external reports are read anew")
+	w.link.options.Log.Warn("etcd's history has changed; external reports are read again")
 	for name, k := range w.keys {
 		if k.validFor > 0 {
 			w.remove(name, 0)

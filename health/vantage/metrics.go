@@ -31,7 +31,7 @@ func (m *metrics) register(r prometheus.Registerer) {
 	})
 	m.lists = f.NewCounter(prometheus.CounterOpts{
 		Name: "leeward_vantage_lists_total",
-		Help: "How often all reports were read anew: at the start, and whenever the watch was lost.",
+		Help: "How often all reports were read again: at the start, and whenever the watch was lost.",
 	})
 	m.events = f.NewCounter(prometheus.CounterOpts{
 		Name: "leeward_vantage_events_total",

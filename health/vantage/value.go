@@ -138,7 +138,7 @@ func readHeartbeat(vantage string, value []byte) (*Heartbeat, error) {
 		return nil, errors.New("sequence: is missing; give a number that grows with each heartbeat")
 	}
 	if h.Stale < 0 || h.Stale.Std() > health.MaxStale {
-		return nil, fmt.Errorf("stale: %s is outside 0s to %s; a vantage that stops would be believed for so long",
+		return nil, fmt.Errorf("stale: %s is outside 0s to %s; a vantage that stops would be believed for that long",
 			h.Stale, health.MaxStale)
 	}
 	h.Vantage = vantage

@@ -305,7 +305,7 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
 	case at.IsZero():
 		e, err = h.Explain(v.Get("name"), v.Get("type"), v.Get("client"))
 	case h.ExplainAt == nil:
-		err = &answer.BadQuestion{Message: "at: nothing is kept here of what was answered; leave it out"}
+		err = &answer.BadQuestion{Message: "at: this process keeps no record of past answers; leave it out"}
 	default:
 		e, err = h.ExplainAt(r.Context(), at, v.Get("name"), v.Get("type"), v.Get("client"))
 	}

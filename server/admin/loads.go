@@ -16,10 +16,10 @@ func (s *Status) Burdened() {
 		}
 		switch {
 		case l.Target > 0 && l.Unsaid && !l.Load.Known:
-			say("pools/"+p.Pool, "it has a capacity, and nobody has told its load: nothing is passed on; let "+
+			say("pools/"+p.Pool, "it has a capacity, and nobody has reported its load: nothing is passed on; let "+
 				"endpoints answer probes with endpoint-load-metrics")
 		case l.Target > 0 && l.Unsaid:
-			say("pools/"+p.Pool, fmt.Sprintf("nobody tells its load any more: the last that is known, %s "+
+			say("pools/"+p.Pool, fmt.Sprintf("nobody reports its load any more: the last known load, %s "+
 				"offered, stands", Figure(l.Offered.Value)))
 		}
 		if l.Max > 0 && l.Load.Known && l.Load.Value > l.Max {

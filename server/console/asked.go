@@ -87,7 +87,7 @@ func (c *console) explain(r *http.Request, s *admin.Status) (string, any, error)
 // take turns with simulations.
 func (c *console) explainThen(r *http.Request, s *admin.Status, out *explained) (*answer.Explanation, error) {
 	if c.ExplainAt == nil {
-		return nil, wrong("This process keeps nothing of what was answered: leave the time out to ask about now.")
+		return nil, wrong("This process keeps no record of past answers: leave the time out to ask about now.")
 	}
 	var err error
 	if out.Then, err = admin.ReadPast("at", out.At, s.Time.UTC()); err != nil {

@@ -123,7 +123,7 @@ func TestNight(t *testing.T) {
 		"leeward status region/us-east -o wide --admin http://192.0.2.1:8053",
 		"leeward drain region/us-east --for 1h --reason 'looking into it'",
 		"batch.example.test has no available pool for some clients. It fails open",
-		"jobs.example.test has no available pool for some clients. They are told NODATA",
+		"jobs.example.test has no available pool for some clients. They get NODATA",
 		"zones/example.test was removed, and the removal is held back: it has 4,000 records It stays in service. if " +
 			"it " +
 			"was meant: leeward accept zones/example.test",

@@ -203,16 +203,16 @@ func policyFacts(source *zones.Policy, p *steer.Policy) []fact {
 			pick = "by what they carry"
 		}
 	}
-	down := "answered as if all were healthy (fail open)"
+	down := "clients are answered as if all were healthy (fail open)"
 	if says := p.WhenAllDown(); says != steer.SaysAddresses {
-		down = "told " + says.String()
+		down = "clients get " + says.String()
 	}
 	facts := []fact{
 		{"TTL", fmt.Sprintf("%d s", p.TTL), "How long resolvers may keep an answer, and so how long clients may " +
 			"stay after a failover."},
 		{"Endpoints", fmt.Sprintf("at most %d a response, %s", p.Answers, pick), "How addresses are chosen within " +
 			"the pool that answers."},
-		{"With no pool", "clients are " + down, "What is said when no pool of a client's order is available " +
+		{"With no pool", down, "The answer if no pool of a client's order is available " +
 			"(whenAllDown)."},
 	}
 	if p.Spills() {
@@ -231,7 +231,7 @@ func policyFacts(source *zones.Policy, p *steer.Policy) []fact {
 func ruleText(r *zones.Rule) string {
 	switch {
 	case r.Answer != "":
-		return "are told " + strings.ToUpper(string(r.Answer))
+		return "get " + strings.ToUpper(string(r.Answer))
 	case len(r.Nearest) > 0:
 		text := "go to the nearest of " + listed(r.Nearest, 40)
 		for _, pool := range slices.Sorted(maps.Keys(r.Bias)) {

@@ -214,7 +214,7 @@ func (x *simulation) word(f *steer.Forecast) {
 	switch {
 	case x.Servers == "":
 		x.State = "empty"
-		x.Verdict = "No server tells which clients ask. A server does so within a minute of its first query."
+		x.Verdict = "No server reports which clients ask. A server does so within a minute of its first query."
 	case len(over) > 0:
 		x.State, x.Verdict = "out", "Over its max: "+names(over)+"."
 	case len(maybe) > 0:
@@ -234,7 +234,7 @@ func (x *simulation) word(f *steer.Forecast) {
 			f.FailOpen*100)
 	}
 	if !f.Settled {
-		x.Verdict += " What pools keep does not settle: it swings around these figures."
+		x.Verdict += " The shares that pools keep do not settle: they swing around these figures."
 	}
 	var now, then float64
 	regions := map[string][2]float64{}

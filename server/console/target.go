@@ -255,8 +255,8 @@ func cell(a *admin.Address, vantage string) voteCell {
 	i := slices.IndexFunc(a.Votes, func(v admin.Vote) bool { return v.Vantage == vantage })
 	if i < 0 {
 		if slices.Contains(a.Chosen, vantage) {
-			return voteCell{State: "empty", Short: "nothing yet", Long: "it is to probe this address and has not " +
-				"told yet"}
+			return voteCell{State: "empty", Short: "nothing yet", Long: "it should probe this address and has " +
+				"not reported yet"}
 		}
 		return voteCell{}
 	}
@@ -276,7 +276,7 @@ func cell(a *admin.Address, vantage string) voteCell {
 	case !v.Counted && v.State != "unknown":
 		c.Short = v.State + ", beside the chosen"
 	}
-	age := "told " + admin.Age(v.AgeSeconds) + " ago"
+	age := "reported " + admin.Age(v.AgeSeconds) + " ago"
 	if c.Long == "" {
 		c.Long = age
 	} else {

@@ -78,7 +78,7 @@ func TestExplainThen(t *testing.T) {
 	}
 	o.ExplainAt = nil
 	_, plain := page("&at=2h")
-	if !strings.Contains(text(plain), "keeps nothing of what was answered") || strings.Contains(plain, `id="at"`) {
+	if !strings.Contains(text(plain), "keeps no record of past answers") || strings.Contains(plain, `id="at"`) {
 		t.Errorf("a process that keeps nothing: %s", text(plain))
 	}
 }

@@ -82,7 +82,7 @@ func (c *console) poolless(s *admin.Status) (all []trouble) {
 		say(name, "It fails open: they are answered as if all its pools were healthy.")
 	}
 	for _, d := range s.Denied[:min(len(s.Denied), mostAlike)] {
-		say(d.Policy, "They are told "+d.Says+", as its whenAllDown says.")
+		say(d.Policy, "They get "+d.Says+", as its whenAllDown says.")
 	}
 	return all
 }
@@ -358,7 +358,7 @@ func (c *console) others(s, a *admin.Status) (all []trouble) {
 	for _, x := range a.Secondaries[:min(len(a.Secondaries), mostAlike)] {
 		text := "has not answered yet that it knows the new serial."
 		if x.Error != "" {
-			text = "could not be told of the new serial: " + x.Error
+			text = "could not be notified of the new serial: " + x.Error
 		}
 		note("Secondary "+x.Server+" of "+x.Zone, text, "It has an older version until it asks by itself.")
 	}
@@ -369,7 +369,7 @@ func (c *console) others(s, a *admin.Status) (all []trouble) {
 			note("Signer "+v.ID, "is not heard of.", "Servers without keys have another signer, or go on for 13 days "+
 				"with the signatures that they have.")
 		case v.Source.State != "following":
-			note("Signer "+v.ID, "does not follow its source ("+v.Source.State+").", "What is configured meanwhile "+
+			note("Signer "+v.ID, "does not follow its source ("+v.Source.State+").", "New configuration "+
 				"waits for another signer.")
 		case v.Written.Trouble() != "":
 			note("Signer "+v.ID, v.Written.Trouble()+".", "Servers without keys go on with the signatures there are.")

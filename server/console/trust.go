@@ -54,8 +54,8 @@ func trusts(s *admin.Status) (all []trust) {
 		text = fmt.Sprintf("both answer from revision %d", newest)
 	}
 	add(len(behind) == 0 && heard > 0, "Revision", text,
-		"The revision of the newest resource in the answers. It is the same on all servers but for a moment after a "+
-			"change.")
+		"The revision of the newest resource in the answers. It is the same on all servers, except for a moment "+
+			"after a change.")
 	text = "all follow it"
 	switch {
 	case len(cut) > 0 && len(silent) > 0:
@@ -66,13 +66,13 @@ func trusts(s *admin.Status) (all []trust) {
 		text = "not heard of: " + listed(silent, 4) + "; the others follow it"
 	}
 	add(len(cut)+len(silent) == 0, "Source", text,
-		"Where resources come from. A server that is cut off answers from the last that it knew.")
+		"Where resources come from. A server that is cut off answers from the last resources that it knew.")
 	if len(s.Watches) > 0 {
 		lag, late := 0.0, false
 		for i := range s.Watches {
 			lag, late = max(lag, s.Watches[i].LagSeconds), late || s.Watches[i].Late()
 		}
-		add(!late, "Watch lag", admin.Age(lag), "How long ago etcd's watches last said something, be it that "+
+		add(!late, "Watch lag", admin.Age(lag), "How long ago etcd's watches last sent something, that "+
 			"nothing has changed.")
 	}
 	var stale, blind []string
@@ -140,8 +140,8 @@ func trusts(s *admin.Status) (all []trust) {
 
 // signatures says for how long the signatures of signed zones are valid.
 func signatures(g *admin.Signing, now time.Time) trust {
-	t := trust{What: "Signatures", Explanation: "Until when the first signature of a signed zone holds. " +
-		"Leeward signs anew each day, so that all hold for twelve days at least."}
+	t := trust{What: "Signatures", Explanation: "Until when the first signature of a signed zone is valid. " +
+		"Leeward signs again each day, so all are valid for at least twelve days."}
 	ill := 0
 	for i := range g.List {
 		if !g.List[i].Well() {

@@ -40,7 +40,7 @@ func New(o Options) (*Follower, error) {
 	for _, c := range []prometheus.Collector{
 		counter("leeward_dnstap_messages_total", "dnstap messages written.", f.messages.Load),
 		counter("leeward_dnstap_dropped_total",
-			"Queries that are not told by dnstap, as nobody read fast enough.", f.Dropped),
+			"Messages that dnstap dropped, because nobody read fast enough.", f.Dropped),
 		counter("leeward_dnstap_opened_total", "How often the target of dnstap was opened.", f.connects.Load),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "leeward_dnstap_open", Help: "1 while the target of dnstap is open.",

@@ -16,7 +16,7 @@ import (
 const (
 	batchSize    = 64 // datagrams moved by one system call
 	responseSize = (wire.UDPSize + 63) &^ 63
-	drainBatches = 256 // batches that are still read after the stop: a bound on draining a full receive buffer
+	drainBatches = 256 // most batches to read after the stop, so that draining a full receive buffer ends
 	receiveSpace = 4 << 20
 )
 
@@ -41,12 +41,12 @@ func (s *Server) bindUDP(a netip.AddrPort) ([]packetLoop, error) {
 
 // batchLoop serves one SO_REUSEPORT socket with recvmmsg and sendmmsg.
 //
-// The descriptor is a blocking one and is not given to the runtime's poller: waking a goroutine through epoll costs
-// more than answering the query. While queries come, the system calls are not announced to the scheduler either
-// (seated): the loop keeps its P while it waits. The scheduler interrupts it with a signal where it needs the P, to
-// stop the world or because the loop has had it for 10 ms, and SO_RCVTIMEO has the effect that a call so interrupted is
-// not taken up again by the kernel. After a second interruption without a query between the loop waits with an
-// announced call, as one does who may have nothing to do for long, until the next query.
+// The descriptor is blocking and is not given to the runtime's poller: waking a goroutine through epoll costs more than
+// answering the query. While queries come, the system calls are not announced to the scheduler either (seated): the
+// loop keeps its P while it waits. If the scheduler needs the P, to stop the world or because the loop has had it for
+// 10 ms, it interrupts the loop with a signal. Because of SO_RCVTIMEO the kernel does not restart the interrupted call.
+// After a second interruption without a query in between, the loop waits with an announced call, like any other
+// goroutine, until the next query comes.
 type batchLoop struct {
 	fd      int
 	address netip.AddrPort
@@ -92,8 +92,8 @@ func batchSocket(a netip.AddrPort) (fd int, err error) {
 	if err != nil {
 		return fd, err
 	}
-	// What follows makes things better and is done without where the system refuses: no path MTU learnt from forged
-	// ICMP may shrink or block answers, and a burst finds room.
+	// The following options are optional; the system may refuse them. A path MTU learnt from forged ICMP must not
+	// shrink or block answers, and a burst should find room.
 	if family == unix.AF_INET6 {
 		_ = unix.SetsockoptInt(fd, level, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT)
 	} else {
@@ -134,7 +134,8 @@ func socketAddress(a netip.AddrPort) (unix.Sockaddr, error) {
 	return name, nil
 }
 
-// wake makes a blocked receive return: Linux wakes the readers of an unconnected socket although it then says ENOTCONN.
+// wake makes a blocked receive return. Linux wakes the readers of an unconnected socket, although shutdown itself fails
+// with ENOTCONN.
 func (l *batchLoop) wake() { _ = unix.Shutdown(l.fd, unix.SHUT_RD) }
 
 func (l *batchLoop) close() { l.lost.end(l.fd) }
@@ -162,7 +163,7 @@ func (l *batchLoop) run() error {
 	asked := false // since the last interruption
 	for left > 0 {
 		flags := unix.MSG_WAITFORONE
-		if l.server.last.Load() { // answer what the kernel has already taken for us, and go
+		if l.server.last.Load() { // answer what the kernel has already received, and end
 			flags = unix.MSG_DONTWAIT
 			left--
 		}
@@ -171,7 +172,7 @@ func (l *batchLoop) run() error {
 		case errno == 0:
 			faults = 0
 		case errno == unix.EINTR && asked:
-			// the P is the scheduler's from the next call of a function on, for as long as it wants it
+			// from the next function call on the scheduler may take the P, for as long as it wants
 			asked = false
 			continue
 		case errno == unix.EINTR:
@@ -207,8 +208,8 @@ func (l *batchLoop) run() error {
 	return nil
 }
 
-// answers answers the datagrams received from the next one on. A fault in here costs that response and no more: what
-// comes after it is for the next call.
+// answers answers the received datagrams from the next one on. A panic costs only that response: the next call goes on
+// behind it.
 func (l *batchLoop) answers(n int) {
 	b := l.batch
 	defer func() {
@@ -231,7 +232,7 @@ func (l *batchLoop) answer(i int) {
 	b, w := l.batch, l.worker
 	in := &b.in[i]
 	src := b.source(i)
-	if !src.IsValid() || src.Port() == 0 { // woken up by the stop, or nobody to answer
+	if !src.IsValid() || src.Port() == 0 { // woken by the stop, or there is no sender to answer
 		return
 	}
 	request, cut := b.requests[i][:in.Len], in.Hdr.Flags&unix.MSG_TRUNC != 0
@@ -251,8 +252,8 @@ func (l *batchLoop) answer(i int) {
 	}
 }
 
-// later returns what sends a reply to the i-th datagram after the batch has moved on. The socket is open for as long as
-// the server waits for those who may call it.
+// later returns a function that sends a reply to the i-th datagram after the batch has moved on. The server waits for
+// all exchanges that may call it before it closes the socket.
 func (l *batchLoop) later(i int, src netip.AddrPort) func([]byte) error {
 	b, in := l.batch, &l.batch.in[i]
 	var to unix.Sockaddr = &unix.SockaddrInet4{Port: int(src.Port())}
@@ -276,8 +277,8 @@ func (l *batchLoop) later(i int, src netip.AddrPort) func([]byte) error {
 
 // batch is the memory that the kernel reads and writes. It is one allocation that never moves.
 //
-// Requests do not lie at multiples of 4096: the first lines of all of them would want the same few places of a cache.
-// Responses lie close together, each from the next cache line on.
+// Requests do not lie at multiples of 4096, because their first lines would compete for the same few places of a cache.
+// Responses lie close together, each beginning at the next cache line.
 type batch struct {
 	in        [batchSize]unix.Mmsghdr
 	vectors   [batchSize]unix.Iovec
@@ -287,14 +288,13 @@ type batch struct {
 	responses [batchSize * responseSize]byte
 	replies   replies
 
-	wildcard bool // the socket tells which address was asked
+	wildcard bool // the kernel says to which address a request was sent
 	received int  // how many of in the last receive has used
-	next     int  // of in to be answered
+	next     int  // index in in of the next datagram to answer
 	used     int  // octets of responses
 }
 
-// control holds control messages, aligned as the kernel wants them: PKTINFO of either family, and UDP_SEGMENT behind
-// it.
+// control holds control messages, aligned as the kernel requires: PKTINFO of either family, then UDP_SEGMENT.
 type control [8]uint64
 
 func newBatch(wildcard, segments bool) *batch {
@@ -312,7 +312,7 @@ func newBatch(wildcard, segments bool) *batch {
 	return b
 }
 
-// request returns the i-th datagram received, as much as there is of it, and whom it came from.
+// request returns the i-th received datagram, or the part of it that fitted, and its sender.
 func (b *batch) request(i int) ([]byte, netip.Addr) {
 	return b.requests[i][:min(int(b.in[i].Len), requestSize)], b.source(i).Addr()
 }
@@ -320,7 +320,7 @@ func (b *batch) request(i int) ([]byte, netip.Addr) {
 // room returns where the next response goes.
 func (b *batch) room() []byte { return b.responses[b.used : b.used : b.used+responseSize] }
 
-// receive waits for datagrams and returns how many there are. Nothing is left to be sent then.
+// receive waits for datagrams and returns their number. All responses to the previous ones must have been sent.
 func (b *batch) receive(fd, flags int, seated bool) (int, unix.Errno) {
 	for i := range b.received { // the kernel has written over these
 		h := &b.in[i].Hdr
@@ -354,7 +354,7 @@ func mmsg(call uintptr, fd int, first *unix.Mmsghdr, n, flags int, seated bool) 
 	return int(done), errno
 }
 
-// source returns whom the i-th datagram came from; invalid if the kernel named nobody.
+// source returns the sender of the i-th datagram. It is invalid if the kernel named none.
 func (b *batch) source(i int) netip.AddrPort {
 	name := &b.names[i]
 	port := uint16(name[2])<<8 | uint16(name[3]) // network byte order in both families
@@ -367,9 +367,9 @@ func (b *batch) source(i int) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// replyFrom turns the PKTINFO that came with a request into the one for its reply, in place: sent from the address that
-// was asked. The interface is left to routing, except for a link-local address, which means nothing without it. It
-// returns the length of the control message, 0 if there is none to send.
+// replyFrom turns the PKTINFO of a request into that of its reply, in place, so that the reply leaves from the address
+// to which the request was sent. Routing chooses the interface, except for a link-local address, which is meaningless
+// without one. It returns the length of the control message, 0 if there is none to send.
 func replyFrom(c []uint64) int {
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&c[0]))
 	body := unsafe.Add(unsafe.Pointer(&c[0]), unix.CmsgLen(0))

@@ -15,13 +15,13 @@ import (
 type listenAddress struct {
 	text  string
 	addrs []netip.AddrPort
-	both  bool // ":53": a machine without one of the families does with the other
+	both  bool // ":53": if the machine lacks one of the families, the other is enough
 }
 
-// portTries bounds how many free TCP ports are tried until one is free for UDP too.
+// portTries is how many free TCP ports are tried at most, until one is free for UDP too.
 const portTries = 32
 
-// CheckListen returns what is wrong with an entry of Options.Listen, nil if nothing is.
+// CheckListen returns an error if an entry of Options.Listen is wrong.
 func CheckListen(text string) error {
 	_, err := readListen(text)
 	return err
@@ -86,7 +86,7 @@ func (s *Server) bind(l listenAddress) error {
 	return fmt.Errorf("listen %s: %w", l.text, err)
 }
 
-// bound is what has been opened for one entry.
+// bound has the sockets opened for one entry.
 type bound struct {
 	addresses []netip.AddrPort
 	loops     []packetLoop

@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	// octets that a connection has for requests at first; it grows to what a request needs
+	// octets for requests at first; the buffer grows with a larger request
 	firstBuffer = 1024
-	flushAt     = 16 * 1024              // octets of responses after which no more requests are answered before writing
-	readGrace   = time.Second            // how long a response may take to be read before its client counts as idle
-	lastWait    = 100 * time.Millisecond // how long what is under way is waited for after the stop
+	flushAt     = 16 * 1024              // octets of responses that are written before more requests are answered
+	readGrace   = time.Second            // how long a client may take to read a response before it counts as idle
+	lastWait    = 100 * time.Millisecond // how long to wait after the stop for requests that are under way
 )
 
 // streams is a transport whose clients connect. Connections borrow its workers while they have something to answer.
@@ -37,25 +37,25 @@ func (s *Server) newStreams(t answer.Transport) *streams {
 	return over
 }
 
-// connection is one client's connection (RFC 7766). Requests are answered in the order in which they come; all that
-// have come whole are answered before anything is written, so that pipelined ones share system calls.
+// connection is one client's connection (RFC 7766). Requests are answered in the order in which they come. All complete
+// requests are answered before anything is written, so that pipelined ones share system calls.
 type connection struct {
 	net.Conn
 	server *Server
 	over   *streams
 	peer   netip.AddrPort // at the other end; an IPv4 address is never mapped
-	group  netip.Prefix   // what the limit per client counts
+	group  netip.Prefix   // the client, for the limit per client
 
-	// waiting is from when on the client counts as idle, in nanoseconds of the table's clock; negative while something
-	// is being made for it. Who owes a whole request is idle since it has; one that dribbles in does not renew that, so
-	// that a slow client is as idle as a silent one. Who has a response to read, or waits for its turn, is idle a
-	// moment later.
+	// waiting is the time from which on the client counts as idle, in nanoseconds of the table's clock. It is negative
+	// while the server works for it. A client that owes a complete request is idle since then; further octets of the
+	// request do not change that, so a slow client is as idle as a silent one. A client that has a response to read, or
+	// waits for its turn, becomes idle a moment later.
 	waiting atomic.Int64
-	// since when, by the same clock, its requests have been more than there is room to read; notAhead: they are not
+	// the time, by the same clock, since which it has sent more requests than can be read; notAhead: it has not
 	ahead   atomic.Int64
 	evicted atomic.Bool
 	gone    chan struct{}         // closed with evicted
-	turns   atomic.Pointer[turns] // that it has a turn of; nil: none
+	turns   atomic.Pointer[turns] // the turns of which it has one now; nil: none
 }
 
 // run answers until the client is done, is too slow, or the server stops.
@@ -75,12 +75,12 @@ func (c *connection) serve() closing {
 	var responses []byte
 	requests := make([]byte, 0, firstBuffer)
 	deadline := time.Now().Add(limits.Idle)
-	stopping := false // seen: the deadline is the last one
+	stopping := false // the stop was seen, and the deadline is the last one
 	for {
 		c.waiting.Store(s.table.now())
 		_ = c.SetReadDeadline(deadline)
 		if !stopping && s.stopping.Load() {
-			// looked at after the deadline was set: this sees the stop, or is woken by it
+			// checked after the deadline was set: either this sees the stop, or the stop wakes it
 			_ = c.SetReadDeadline(time.Now())
 		}
 		for !wholeMessage(requests) {
@@ -132,7 +132,7 @@ func (c *connection) serve() closing {
 				return closedBadMessage
 			}
 		}
-		if cap(responses) > flushAt { // a connection that had one long answer need not hold it for ever
+		if cap(responses) > flushAt { // do not keep a large buffer for ever because of one long answer
 			responses = nil
 		}
 		if !stopping {
@@ -144,7 +144,7 @@ func (c *connection) serve() closing {
 // notAhead is no time of the table's clock.
 const notAhead = math.MaxInt64
 
-// keepsUp notes whether all that the client has sent by now has been read.
+// keepsUp notes whether everything that the client has sent by now has been read.
 func (c *connection) keepsUp(all bool) {
 	switch {
 	case all:
@@ -154,11 +154,11 @@ func (c *connection) keepsUp(all bool) {
 	}
 }
 
-// grace says that the client has a moment from now on before it counts as idle.
+// grace gives the client a moment, from now on, before it counts as idle.
 func (c *connection) grace() { c.waiting.Store(c.server.table.now() + int64(readGrace)) }
 
-// write writes responses. All that is written goes this way, or by send, so that
-// who does not read is idle whatever it has asked for.
+// write writes responses. Everything is written here or by send, so a client that does not read counts as idle,
+// whatever it has asked for.
 func (c *connection) write(responses []byte) error {
 	c.owe()
 	_, err := c.Conn.Write(responses)
@@ -188,8 +188,8 @@ func (c *connection) owe() {
 
 var errTooLong = errors.New("longer than a DNS message can be")
 
-// finish ends our side, and waits a moment for the client's: closing with something unread would make the kernel throw
-// away responses that the client has not read yet.
+// finish closes our side, and waits a moment for the client's. If we closed the connection with unread requests in it,
+// the kernel would discard responses that the client has not read yet.
 func (c *connection) finish() {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		_ = c.SetReadDeadline(time.Now().Add(lastWait))
@@ -222,10 +222,10 @@ type streamWorker struct {
 	long []byte
 }
 
-// answer answers the whole requests that a stream holds, in order, and appends the responses with their lengths to out,
-// until that is long enough to be written. It returns the responses and what is left of the requests, moved to the
-// front of their buffer. It stops at a request that is to be answered later, which it returns. It is not ok where a
-// request is none that can be answered: the connection is of no more use.
+// answer answers the complete requests in a stream, in order, and appends the responses with their lengths to out,
+// until that is long enough to be written. It returns the responses, and the rest of the requests, moved to the front
+// of their buffer. It stops at a request that must be answered later, and returns that. ok is false if a request cannot
+// be answered: then the connection is of no more use.
 func (w *streamWorker) answer(requests []byte, peer netip.AddrPort, out []byte) (responses, rest []byte,
 	x *answer.Exchange, ok bool,
 ) {

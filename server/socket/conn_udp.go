@@ -17,11 +17,11 @@ import (
 	"leeward/server/wire"
 )
 
-// requestSize is the largest request over UDP, octets. The start of a longer one is told FORMERR.
+// requestSize is the size of the largest request over UDP, in octets. A longer one gets FORMERR.
 const requestSize = 4096
 
-// plainLoop serves a net.UDPConn, one datagram a system call: for every system, and beside batchLoop the reference that
-// the same tests run against. The loops of an address share its connection.
+// plainLoop serves a net.UDPConn, one datagram a system call. It works on every system. Where there is a batchLoop, it
+// is the reference: the same tests run against both. The loops of an address share its connection.
 type plainLoop struct {
 	conn     *net.UDPConn
 	wildcard bool
@@ -40,7 +40,7 @@ func (s *Server) bindPlain(a netip.AddrPort) ([]packetLoop, error) {
 	conn := c.(*net.UDPConn)
 	_ = conn.SetReadBuffer(4 << 20) // as much of it as the system gives
 	wildcard := a.Addr().IsUnspecified()
-	if wildcard { // the answer must leave from the address that was asked
+	if wildcard { // the answer must leave from the address to which the request was sent
 		if a.Addr().Is4() {
 			err = ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst, true)
 		} else {
@@ -74,7 +74,7 @@ func (l *plainLoop) run() error {
 	response := make([]byte, 0, wire.UDPSize)
 	received := make([]byte, 128)
 	w := l.worker
-	stopping := false // seen: what is queued is read until the last deadline
+	stopping := false // the stop was seen: queued datagrams are read until the last deadline
 	for faults := 0; ; {
 		n, controls, _, src, err := l.conn.ReadMsgUDPAddrPort(request, received)
 		switch {
@@ -127,7 +127,7 @@ func (l *plainLoop) run() error {
 	}
 }
 
-// respond is Respond for one request that did not come in a batch. A panic costs that request and no more.
+// respond is Respond for one request that did not come in a batch. A panic costs only that request.
 func respond(w *answer.Worker, request []byte, client netip.Addr, cut bool, out []byte) (response []byte,
 	kind answer.Kind,
 ) {
@@ -140,7 +140,8 @@ func respond(w *answer.Worker, request []byte, client netip.Addr, cut bool, out 
 	return w.Respond(request, client, cut, out)
 }
 
-// replyControl makes the control message that sends a reply from the address that was asked, nil if that is not known.
+// replyControl makes the control message that sends a reply from the address to which the request was sent. It returns
+// nil if that is not known.
 func replyControl(received []byte, is4 bool) []byte {
 	if is4 {
 		var m ipv4.ControlMessage

@@ -14,13 +14,13 @@ import (
 // DefaultConnections is how many TCP connections may be open at once.
 const DefaultConnections = 1024
 
-// TCPLimits bound what TCP connections may cost. The zero value of a field stands for its default.
+// TCPLimits bound the cost of TCP connections. The zero value of a field stands for its default.
 type TCPLimits struct {
-	// open at once; DefaultConnections if zero. When full, the one that has been idle longest is closed
+	// open at once; DefaultConnections if zero. If there are too many, the one that has been idle longest is closed
 	Connections int
 	PerClient   int           // open at once by one IPv4 address or IPv6 /64; 64 if zero, at most Connections
 	Idle        time.Duration // without a whole request; 10 s if zero (RFC 7766 6.2.3)
-	Write       time.Duration // for the client to take what was written; 5 s if zero
+	Write       time.Duration // for the client to read what was written; 5 s if zero
 }
 
 func (l TCPLimits) orDefaults() TCPLimits {
@@ -91,8 +91,8 @@ func clientGroup(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// add takes the connection in, or reports that there is no room. It closes the client's own oldest idle connection when
-// the client has too many, and another when there are too many of them.
+// add takes the connection in, or reports that there is no room. If the client has too many connections, it closes the
+// oldest idle one of them; if there are too many in all, it closes another.
 func (t *connections) add(c *connection) bool {
 	c.group = clientGroup(c.peer.Addr())
 	c.gone = make(chan struct{})
@@ -114,8 +114,8 @@ func (t *connections) add(c *connection) bool {
 	return true
 }
 
-// idle returns since when the client counts as idle, if it does. One that has asked without a pause for longer than a
-// moment has had its share as much as one that has been silent since.
+// idle returns since when the client counts as idle, if it does. A client that has sent requests without a pause for
+// longer than a moment has had its share. So it counts as idle too, as if it had been silent since then.
 func (c *connection) idle(now int64) (since int64, is bool) {
 	if since = c.waiting.Load(); since >= 0 && since <= now {
 		return since, true
@@ -126,8 +126,8 @@ func (c *connection) idle(now int64) (since int64, is bool) {
 	return 0, false
 }
 
-// evictIdle closes the connection that has been idle longest among those, and reports whether there was one. It looks
-// at all of them: that is some microseconds, and only where something is full. The caller holds the lock.
+// evictIdle closes the connection among those that has been idle longest, and reports whether there was one. It looks
+// at all of them, which takes some microseconds, and happens only if a limit is reached. The caller holds the lock.
 func (t *connections) evictIdle(among func(*connection) bool) bool {
 	var oldest *connection
 	var since int64
@@ -140,11 +140,11 @@ func (t *connections) evictIdle(among func(*connection) bool) bool {
 	return t.evict(oldest)
 }
 
-// evictFor closes a connection to make room for another, and reports whether there was one that may be closed for it:
-// one of a client that has as many at least. That is the one that has been idle longest, for a moment or more; if there
-// is none, one of the client that has most, if that is more than the newcomer's will have; if there is none either, the
-// one that has been idle longest. So clients with many connections cannot shut out those with few, whatever they do.
-// The caller holds the lock.
+// evictFor closes a connection to make room for a new one, and reports whether it found one. It takes, of clients with
+// at least as many connections as the new one's, the connection that has been idle longest, for a moment or more. If
+// there is none, it takes one of the client with the most, if that has more than the new client will have. If there is
+// none either, it takes the one that has been idle longest. So clients with many connections cannot shut out those with
+// few, whatever they do. The caller holds the lock.
 func (t *connections) evictFor(newcomer *connection) bool {
 	var best *connection
 	var rank, most int
@@ -158,7 +158,7 @@ func (t *connections) evictFor(newcomer *connection) bool {
 		case n < has:
 			continue
 		case idle && s <= now-int64(readGrace):
-			r, n = 0, 0 // however many
+			r, n = 0, 0 // any number
 		case n >= has+2:
 			r = 1
 			if !idle {
@@ -221,7 +221,7 @@ func (t *connections) wake() {
 	}
 }
 
-// cut closes every connection that is left, lets no more in, and returns how many there were.
+// cut closes every remaining connection, lets no more in, and returns how many it closed.
 func (t *connections) cut() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -239,7 +239,7 @@ func (t *connections) size() int {
 	return len(t.open)
 }
 
-// listener is where clients connect: a *net.TCPListener, or what a transport lays over one.
+// listener is where clients connect: a *net.TCPListener, or a transport's wrapper of one.
 type listener interface {
 	net.Listener
 	SetDeadline(t time.Time) error
@@ -266,17 +266,17 @@ func (a *acceptor) wake() {
 
 func (a *acceptor) close() { _ = a.listener.Close() }
 
-// run accepts until told to stop, takes in what has connected until then, and waits for the connections to end. Errors
-// such as having no descriptor left pass: it closes the oldest idle connection and waits a little longer after each, up
-// to a second.
+// run accepts connections until it is told to stop, takes in those that have connected by then, and waits for them to
+// end. After an error that passes, such as a lack of descriptors, it closes the oldest idle connection and tries again,
+// each time after a longer pause, up to a second.
 func (a *acceptor) run() error {
 	const first, longest = 5 * time.Millisecond, time.Second
 	s := a.server
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	defer a.close()
-	failing := false   // and it has been said so
-	var last time.Time // set when it stops: until when connections that wait in the kernel are taken in
+	failing := false   // accepting fails, and that was logged
+	var last time.Time // set at the stop: until then, connections that wait in the kernel are taken in
 	for pause := first; ; {
 		conn, err := a.listener.Accept()
 		switch {
@@ -303,7 +303,7 @@ func (a *acceptor) run() error {
 			if !last.IsZero() {
 				return nil
 			}
-			// What is closed unaccepted is reset, with the query that may be in it.
+			// A connection that is closed unaccepted is reset, and a query in it is lost.
 			last = time.Now().Add(lastWait)
 			_ = a.listener.SetDeadline(last)
 		case errors.Is(err, net.ErrClosed):

@@ -8,25 +8,25 @@ import (
 	"leeward/server/answer"
 )
 
-// Bounds on what is answered later.
+// Bounds of exchanges that are answered later.
 const (
-	// handled at once; what comes over UDP beyond that is dropped, and the requester tries again
+	// at once over UDP; further ones are dropped, and the requester tries again
 	laterUDP = 64
-	// transfers over TCP at once, and as many of all else; the connection waits for its turn
+	// transfers over TCP at once, and as many other exchanges; further connections wait for their turn
 	laterTCP     = 64
 	laterShare   = 16               // of these for one client: an IPv4 address or IPv6 /64
-	laterUDPTime = 30 * time.Second // that a message over UDP may take: nobody waits for the answer any longer
+	laterUDPTime = 30 * time.Second // for a message over UDP: no requester waits longer for the answer
 )
 
-// later runs exchanges: those over UDP in goroutines, those over a stream in the goroutine of their connection, in
-// their turn. Both are bounded.
+// later runs exchanges: those over UDP in goroutines of their own, those over a stream in the goroutine of their
+// connection, when it is their turn. Both are bounded.
 type later struct {
 	server    *Server
 	udp       chan struct{} // one element for each that runs
-	transfers *turns        // AXFR and IXFR over TCP, which can take long: nothing else waits for them
-	others    *turns        // what else comes over TCP
+	transfers *turns        // AXFR and IXFR over TCP. They can take long, so nothing else waits for them
+	others    *turns        // all other exchanges over TCP
 	ctx       context.Context
-	cut       context.CancelFunc // what is left at the end of a shutdown
+	cut       context.CancelFunc // ends the remaining exchanges at the end of a shutdown
 }
 
 func newLater(s *Server) *later {
@@ -38,7 +38,7 @@ func newLater(s *Server) *later {
 	return l
 }
 
-// datagram has an exchange answered in a goroutine of its own. It reports whether there was room.
+// datagram starts a goroutine that answers an exchange. It reports whether there was room.
 func (l *later) datagram(x *answer.Exchange) bool {
 	select {
 	case l.udp <- struct{}{}:
@@ -54,11 +54,11 @@ func (l *later) datagram(x *answer.Exchange) bool {
 	return true
 }
 
-// stream has an exchange answered that came over a connection, in the connection's goroutine. An error says that the
+// stream answers an exchange that came over a connection, in the connection's goroutine. An error says that the
 // connection is of no further use.
 //
-// The first message of a response is written when the second comes, or after the turn: so whoever asks for what it may
-// not have, and does not read the refusal, has nobody wait for it.
+// The first message of a response is written when the second comes, or after the turn. So if a client gets a refusal
+// and does not read it, nobody else waits for that.
 func (l *later) stream(x *answer.Exchange, c *connection) error {
 	of := l.others
 	if x.Kind == answer.Transfer {
@@ -109,7 +109,8 @@ func (l *later) stream(x *answer.Exchange, c *connection) error {
 
 var errCut = errors.New("ended from this side")
 
-// await waits for the turn. Who has had nothing read for a moment loses its own to who waits.
+// await waits for the turn. If a client that has a turn has read nothing for a moment, it loses the turn to a client
+// that waits.
 func (l *later) await(turn *turn, of *turns, c *connection) bool {
 	select {
 	case <-turn.ready:

@@ -7,16 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// overflow follows a socket's count of datagrams that found its receive buffer full. The kernel is asked when somebody
-// wants to know: a message with each datagram (SO_RXQ_OVFL) would be paid for by all of them.
+// overflow follows a socket's count of datagrams that found its receive buffer full. It asks the kernel only when
+// somebody reads the count, because a control message with each datagram (SO_RXQ_OVFL) would make all of them slower.
 type overflow struct {
 	mu     sync.Mutex
-	closed bool   // the descriptor may be another file's
+	closed bool   // from then on the descriptor may belong to another file
 	last   uint32 // as the kernel counts, modulo 2^32
 	total  uint64
 }
 
-// What SO_MEMINFO says of a socket, in 32-bit numbers (linux/sock_diag.h).
+// SO_MEMINFO returns 32-bit numbers about a socket (linux/sock_diag.h).
 const (
 	memoryVars  = 9
 	memoryDrops = 8 // the last of them
@@ -46,7 +46,7 @@ func (o *overflow) ask(fd int) {
 	o.last = drops
 }
 
-// end closes the socket, after which the count stands still.
+// end closes the socket. The count then stays as it is.
 func (o *overflow) end(fd int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	fewTogether  = 4             // from how many requests on responses are looked at for what may leave together
-	mostTogether = 60000         // octets in a message: less than a datagram of IPv4 can have
+	fewTogether  = 4             // with fewer requests, responses are not combined
+	mostTogether = 60000         // octets in a message: less than an IPv4 datagram can have
 	tableSize    = 2 * batchSize // a power of two
-	tableSteps   = 4             // how far from its place a message may be
+	tableSteps   = 4             // how far from its place in the table a message may be
 )
 
 // replies are the responses of a batch on their way out.
 //
-// Responses of one length to one socket leave as one message that the kernel cuts up (UDP_SEGMENT, Linux 4.18):
-// datagrams like others to who receives them, but routed, filtered and queued as one. That counts where many queries
-// come from one socket, as from a proxy before this server, a forwarder, a load generator. A resolver takes another
-// port for each query (RFC 5452), and costs a look into a table.
+// Responses of one length to one socket leave as one message, which the kernel cuts up (UDP_SEGMENT, Linux 4.18). The
+// receiver sees ordinary datagrams, but the kernel routes, filters and queues them as one. That saves much if many
+// queries come from one socket: a proxy before this server, a forwarder, a load generator. A resolver takes another
+// port for each query (RFC 5452); for it this costs one look into a table.
 type replies struct {
 	made  [batchSize]unix.Iovec // the responses
 	of    [batchSize]uint8      // the message that a response is in
@@ -30,17 +30,17 @@ type replies struct {
 	first    [batchSize]uint8      // the request whose sender a message goes to
 	parts    [batchSize]uint8      // how many responses are in it
 	lengths  [batchSize]uint16     // of each of them
-	controls [batchSize]uint8      // octets of the control message that says where it leaves from
+	controls [batchSize]uint8      // octets of the control message with the address that it leaves from
 	vectors  [batchSize]unix.Iovec // the responses by message
 	messages int
 
 	segments bool             // a message may have several
-	table    [tableSize]uint8 // a message and 1, by whom it goes to and what length is in it
-	noted    bool             // something is in it
+	table    [tableSize]uint8 // number of a message plus 1, by a hash of its receiver and its length
+	noted    bool             // the table is not empty
 	alone    unix.Mmsghdr
 }
 
-// canSegment reports whether the kernel cuts up what is sent to a socket.
+// canSegment reports whether the kernel can cut up messages of a socket.
 func canSegment(fd int) bool { return unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT, 0) == nil }
 
 func (r *replies) clear() {
@@ -50,7 +50,7 @@ func (r *replies) clear() {
 	r.count, r.messages, r.noted = 0, 0, false
 }
 
-// put adds the response that was made in room, to the i-th datagram received.
+// put adds a response to the i-th received datagram. The response was made in the room that room returned.
 func (b *batch) put(i int, response []byte) {
 	r, n := &b.replies, b.replies.count
 	r.made[n].Base = &response[0]
@@ -77,8 +77,8 @@ func (b *batch) put(i int, response []byte) {
 	h.Name, h.Namelen = &b.names[i][0], b.in[i].Hdr.Namelen
 }
 
-// message returns the message that a response to the i-th datagram may be added to; the next new one, which is noted,
-// if there is none.
+// message returns the message to which a response to the i-th datagram can be added. If there is none, it notes a new
+// one and returns that.
 func (b *batch) message(i, length, control int) int {
 	r, name := &b.replies, &b.names[i]
 	key := binary.NativeEndian.Uint64(name[:]) ^ bits.RotateLeft64(binary.NativeEndian.Uint64(name[16:]),
@@ -98,7 +98,7 @@ func (b *batch) message(i, length, control int) int {
 	return r.messages
 }
 
-// beside reports whether a response to the i-th datagram may be in a message.
+// beside reports whether a response to the i-th datagram can be in a message.
 func (b *batch) beside(m, i, length, control int) bool {
 	r, j := &b.replies, b.replies.first[m]
 	if b.names[j] != b.names[i] || int(r.lengths[m]) != length || int(r.controls[m]) != control ||
@@ -113,7 +113,7 @@ func (b *batch) beside(m, i, length, control int) bool {
 	return true
 }
 
-// arrange makes the messages of what was put.
+// arrange makes the messages from the responses.
 func (b *batch) arrange() {
 	r := &b.replies
 	var next [batchSize]uint8 // vector of a message
@@ -146,8 +146,8 @@ func (b *batch) arrange() {
 	}
 }
 
-// send sends what was put and returns how many responses the kernel would not take. Each call makes headway by a
-// message at least, so there are at most as many of them and as many interrupted ones.
+// send sends all responses and returns how many the kernel refused. Each system call gets at least one message out of
+// the way, so there are at most as many calls as messages, plus those that were interrupted.
 func (b *batch) send(fd int, seated bool) (lost int) {
 	b.arrange()
 	r := &b.replies
@@ -161,11 +161,11 @@ func (b *batch) send(fd int, seated bool) (lost int) {
 		switch {
 		case errno == 0 && sent > 0:
 			at += sent
-		case errno == unix.EAGAIN && seated: // to wait for room, others get the P
+		case errno == unix.EAGAIN && seated: // while it waits for room, others get the P
 			seated = false
 		case errno == unix.EINTR && interrupted < r.messages:
 			interrupted++
-		default: // the error is that of the first: no route to it, a full queue, a firewall
+		default: // the error is about the first message: no route, a full queue, a firewall
 			if r.parts[at] > 1 {
 				lost += b.apart(fd, at, errno)
 			} else {
@@ -177,9 +177,9 @@ func (b *batch) send(fd int, seated bool) (lost int) {
 	return lost
 }
 
-// apart sends the responses of a message that the kernel has refused, each alone. Where that is taken and what lies
-// between here and there cannot cut messages up (IPsec, a device without checksums, a small MTU), no more such are
-// made.
+// apart sends the responses of a message that the kernel has refused one by one. If the kernel takes these, something
+// on the way cannot cut messages up (IPsec, a device without checksums, a small MTU), and the loop makes no more such
+// messages.
 func (b *batch) apart(fd, m int, errno unix.Errno) (lost int) {
 	r := &b.replies
 	parts := unsafe.Slice(r.out[m].Hdr.Iov, r.parts[m])

@@ -2,7 +2,7 @@ package socket
 
 import "sync/atomic"
 
-// seats are how many loops may keep their P while they wait.
+// seats count how many more loops may keep their P while they wait.
 type seats struct{ free atomic.Int32 }
 
 func (s *seats) take() bool {

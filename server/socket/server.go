@@ -1,13 +1,14 @@
-// Package socket moves the bytes of requests and responses between the network and the Workers of package answer. What
-// a message says is no business of its.
+// Package socket moves the bytes of requests and responses between the network and the Workers of package answer. It
+// does not look at what a message says.
 //
 //	UDP, linux     recvmmsg ─▶ batch ─▶ Worker.Respond, one by one ─▶ replies ─▶ sendmmsg
 //	UDP, anywhere  one datagram a system call
-//	TCP            acceptor ─▶ connections (who has to give way) ─▶ connection ─▶ Worker.Respond
-//	later          what Respond does not answer: in a goroutine (UDP), or in the connection's, in its turn (TCP)
+//	TCP            acceptor ─▶ connections (which one gives way) ─▶ connection ─▶ Worker.Respond
+//	later          requests that Respond does not answer: in a goroutine (UDP), or in the connection's own (TCP)
 //
-// bind.go opens sockets, batch_linux.go and replies_linux.go move datagrams on linux, conn_udp.go does anywhere,
-// conn_tcp.go serves a connection and connections.go bounds what all of them cost. later.go runs what takes time.
+// bind.go opens sockets. batch_linux.go and replies_linux.go move datagrams on linux, conn_udp.go on all systems.
+// conn_tcp.go serves a connection, and connections.go bounds the cost of all of them. later.go runs requests that take
+// time.
 package socket
 
 import (
@@ -37,19 +38,19 @@ type Options struct {
 	// Workers is how many packet loops each listen address has. The number of cores if zero.
 	Workers int
 
-	// Portable takes the packet loop that every system has where there is a faster one too.
+	// Portable takes the packet loop that works on every system, even if there is a faster one.
 	Portable bool
 
-	// TCP bounds what connections may cost.
+	// TCP bounds the cost of connections.
 	TCP TCPLimits
 
-	// Drain is how long Serve waits on its way out for what is in flight. 5 s if zero.
+	// Drain is how long Serve waits at its end for requests in flight. 5 s if zero.
 	Drain time.Duration
 
-	// Log is where starts, stops and faults go; nothing is logged for a query that goes well. Silent if nil.
+	// Log gets starts, stops and faults; a query that is answered logs nothing. Silent if nil.
 	Log *slog.Logger
 
-	// Registerer takes the server's metrics. None are registered if nil.
+	// Registerer gets the server's metrics. If it is nil, none are registered.
 	Registerer prometheus.Registerer
 }
 
@@ -68,10 +69,10 @@ type Server struct {
 	seats   seats
 
 	started  atomic.Bool
-	stopping atomic.Bool // streams are to end
-	last     atomic.Bool // they have, and datagrams are to end
+	stopping atomic.Bool // streams should end
+	last     atomic.Bool // streams have ended, and packet loops should end
 
-	mu        sync.Mutex // guards what follows, which Start and Shutdown alone touch
+	mu        sync.Mutex // guards the fields below, which only Start and Shutdown use
 	addresses []netip.AddrPort
 	loops     []packetLoop
 	acceptors []*acceptor
@@ -83,15 +84,15 @@ type Server struct {
 
 // packetLoop moves datagrams between one socket and a Worker: a batchLoop on linux, a plainLoop anywhere.
 type packetLoop interface {
-	run() error // reads, answers and writes until told to stop and what is in flight has been answered
-	wake()      // tells run to look whether it should stop; called from another goroutine
+	run() error // reads, answers and writes until it is told to stop and has answered what is in flight
+	wake()      // makes run check whether it should stop; called from another goroutine
 	close()     // called once, after run has ended
 
 	overflows() uint64 // datagrams that the system had no room for; called from another goroutine, after close too
 }
 
-// New returns a Server of what the Responder answers; it does not listen yet. It fails for a listen address that cannot
-// be read, a number of workers out of range, or metrics that are registered already.
+// New returns a Server that serves the Responder's answers. It does not listen yet. New fails if a listen address
+// cannot be read, if the number of workers is out of range, or if the metrics are already registered.
 func New(o Options, answers *answer.Responder) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -131,8 +132,8 @@ func New(o Options, answers *answer.Responder) (*Server, error) {
 	return s, nil
 }
 
-// Bind binds all listen addresses. Where one cannot be bound none is, and the error says which. What comes in waits in
-// the system's buffers until Start, which a server that is about to have its first State can so answer.
+// Bind binds all listen addresses. If one cannot be bound, none is, and the error says which. Requests then wait in the
+// system's buffers until Start. So a server that will soon have its first State can answer them.
 func (s *Server) Bind() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,8 +160,8 @@ func (s *Server) bindAll() error {
 	return nil
 }
 
-// seat gives the runtime the Ps that packet loops may keep, beside those for everybody else: TCP, the control loop, the
-// collector. Of two addresses a processor all loops may be busy; of more, some wait as everybody does. The kernel
+// seat gives the runtime Ps for packet loops to keep, in addition to those for TCP, the control loop and the collector.
+// They are enough for two busy loops a processor. If there are more loops, some wait like other goroutines. The kernel
 // shares out the processors.
 func (s *Server) seat() {
 	seats := min(len(s.loops), 2*s.options.Workers)
@@ -171,7 +172,7 @@ func (s *Server) seat() {
 	s.seats.free.Store(int32(seats))
 }
 
-// Start binds, unless Bind has, and begins to answer. A Server starts once.
+// Start binds, unless Bind has already, and begins to answer. A Server starts only once.
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,8 +196,9 @@ func (s *Server) Start() error {
 	}
 	loops, acceptors := s.loops, s.acceptors
 	go func() {
-		// Streams take a while to end. A datagram that came meanwhile to a socket that nobody reads any more would have
-		// no answer and no ICMP error either, and its resolver would wait: so datagrams are answered until the last.
+		// Streams take a while to end. If nobody read the datagram sockets during that time, a datagram would get
+		// neither an answer nor an ICMP error, and its resolver would wait. So datagrams are answered until the streams
+		// have ended.
 		streams.Wait()
 		s.last.Store(true)
 		for _, l := range loops {
@@ -205,8 +207,8 @@ func (s *Server) Start() error {
 		s.running.Wait()
 		stop()
 		counted.Wait()
-		// Sockets are closed here and nowhere else: a loop that closed its own could be woken by a number that has
-		// become another file's.
+		// Sockets are closed only here. If a loop closed its own, wake could hit a descriptor number that belongs to
+		// another file by then.
 		for _, l := range loops {
 			l.close()
 		}
@@ -235,7 +237,7 @@ func (s *Server) fail(err error) {
 }
 
 // Serve starts the server unless Start has done so, answers until the context ends, and then drains for at most
-// Options.Drain. It returns nil when the context ended it, and otherwise why a socket failed.
+// Options.Drain. It returns nil if the context ended it, and otherwise the error of the socket that failed.
 func (s *Server) Serve(ctx context.Context) error {
 	if !s.started.Load() {
 		if err := s.Start(); err != nil {
@@ -253,9 +255,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	return errors.Join(failure, s.Shutdown(drain))
 }
 
-// Shutdown takes in no more streams and lets those that there are end, then stops reading datagrams, answers what has
-// been received, closes all sockets and returns nil. When the context ends first, what is left is cut off and the error
-// says so.
+// Shutdown takes in no more streams and lets the open ones end. Then it stops reading datagrams, answers those that
+// were received, closes all sockets and returns nil. If the context ends first, Shutdown cuts off the remaining
+// connections and returns an error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.started.Load() {
 		return nil
@@ -284,7 +286,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		context.Cause(ctx))
 }
 
-// Addrs returns what Start has bound, in the order of Options.Listen: each is UDP and TCP. ":53" gives two.
+// Addrs returns the addresses that Start has bound, in the order of Options.Listen. Each is for UDP and TCP. ":53"
+// gives two.
 func (s *Server) Addrs() []netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// turns bounds how many may do something at once, and shares that out among clients: nobody has more than a share of
-// it, and the next turn goes to the client with the fewest, first come first served. So whoever asks for one thing
-// waits behind one of each other client, not behind all that one of them has asked for.
+// turns bounds how many exchanges run at once, and shares the turns among clients. No client has more than its share.
+// The next turn goes to the client with the fewest; among equals, first come, first served. So a client with one
+// exchange waits behind one exchange of each other client, and not behind all of one client's.
 type turns struct {
-	share int // that one client may have at once
+	share int // most turns of one client at once
 
 	mu    sync.Mutex
 	free  int
@@ -22,14 +22,14 @@ type turns struct {
 type turn struct {
 	of    netip.Prefix
 	ready chan struct{} // closed when it is its turn
-	had   bool          // it was
+	had   bool          // it was its turn
 }
 
 func newTurns(n, share int) *turns {
 	return &turns{share: share, free: n, held: map[netip.Prefix]int{}}
 }
 
-// ask returns a place in the queue. It must be given back by leave, had or not.
+// ask returns a place in the queue. The caller gives it back with leave, whether it got its turn or not.
 func (t *turns) ask(of netip.Prefix) *turn {
 	n := &turn{of: of, ready: make(chan struct{})}
 	t.mu.Lock()
@@ -54,7 +54,7 @@ func (t *turns) leave(n *turn) {
 	t.next()
 }
 
-// next gives out what is free. The caller holds the lock. The queue has one place a connection at most.
+// next gives out free turns. The caller holds the lock. The queue has at most one place for each connection.
 func (t *turns) next() {
 	for t.free > 0 {
 		best := -1

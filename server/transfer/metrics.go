@@ -24,7 +24,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"type", "result"}),
 		notifies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leeward_transfer_notifies_total",
-			Help: "Secondaries told of a new serial, by result: ok, failed.",
+			Help: "Secondaries notified of a new serial, by result: ok, failed.",
 		}, []string{"result"}),
 		octets: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "leeward_transfer_sent_octets_total", Help: "Octets of messages sent in transfers.",

@@ -133,7 +133,7 @@ func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from
 	result := "ok"
 	if err != nil {
 		result = "failed"
-		p.o.Log.Warn("a secondary could not be told of a change", "zone", now.Zone, "serial", now.Serial, "server",
+		p.o.Log.Warn("a secondary could not be notified of a change", "zone", now.Zone, "serial", now.Serial, "server",
 			now.Server, "err", err)
 	}
 	p.metrics.notifies.WithLabelValues(result).Inc()

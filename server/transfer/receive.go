@@ -111,8 +111,8 @@ func (r *receiver) record2(x rr.Record, isSOA bool, serial uint32) error {
 			return r.edition.Add(x)
 		}
 		if serial != r.serial() {
-			return fmt.Errorf("it begins with serial %d and ends with %d: the zone has changed meanwhile", r.serial(),
-				serial)
+			return fmt.Errorf("it begins with serial %d and ends with %d: the zone has changed during the transfer",
+				r.serial(), serial)
 		}
 		r.state = complete
 		return nil

@@ -12,12 +12,12 @@ const (
 	Additional
 )
 
-// Offsets for those who say where an owner is.
+// Offsets of owners, for callers of Put.
 const (
 	// QName is where the question's name begins in a message.
 	QName = HeaderSize
-	// DataOffset is from the start of a record, whose owner is a pointer, to its RDATA: where the target of a CNAME is,
-	// which owns the records that come next.
+	// DataOffset is the distance from the start of a record, whose owner is a pointer, to its RDATA. There is the
+	// target of a CNAME, which owns the next records.
 	DataOffset = 2 + recordFixed
 
 	// MaxPointer is the last offset that a pointer reaches (RFC 1035 section 4.1.4).
@@ -29,14 +29,14 @@ const (
 // Builder writes a response into the caller's buffer. Its exported fields are set once; Start begins a message, Put
 // fills it in the order of the sections, and Finish completes it.
 //
-// A set of records goes in whole or not at all. One that does not fit in the answer section leaves the question and the
-// OPT record alone, with TC set, so that the requester comes back over TCP and nobody takes a part for the whole (RFC
-// 2181 section 9); one that does not fit in the authority section sets TC as well; one in the additional section is
-// left out without a word. After TC nothing more goes in.
+// A set of records goes in whole or not at all. If one does not fit into the answer section, TC is set and only the
+// question and the OPT record remain. So the requester comes back over TCP, and nobody takes a part for the whole (RFC
+// 2181 section 9). If one does not fit into the authority section, TC is set as well. In the additional section it is
+// just left out. After TC nothing more goes in.
 type Builder struct {
-	NSID []byte // the server's identifier, for those who ask; none if empty
+	NSID []byte // the server's identifier, for requests that ask for it; none if empty
 
-	Suffixes *Suffixes // what Tighten works with; without, it does nothing
+	Suffixes *Suffixes // the table that Tighten uses; if nil, Tighten does nothing
 
 	buf      []byte // as long as the message may be
 	n        int    // octets written
@@ -45,18 +45,18 @@ type Builder struct {
 	counts   [3]uint16
 	section  Section
 	full     bool // TC is set
-	bare     bool // but for this
+	bare     bool // TC is not set, although full is
 	tight    bool // names are cut short as far as they can be
-	hopeless bool // there is no use in that
+	hopeless bool // even then the response would not fit
 	aa       bool
 	rcode    uint16
 	query    *Query
 	opt      opt
 }
 
-// Start begins the response to a query: its header, and the question in the case it was asked, if one could be read.
-// The response has at most limit octets, and at most cap(buf), which should be MinUDP at least. The buffer must not
-// overlap the request. The query must stay as it is until Finish.
+// Start begins the response to a query: its header, and the question in the case in which it was asked, if one could be
+// read. The response has at most limit octets, and at most cap(buf), which should be at least MinUDP. The buffer must
+// not overlap the request. The query must not change until Finish.
 func (b *Builder) Start(buf []byte, limit int, q *Query) {
 	b.bare, b.tight, b.hopeless = false, false, false
 	limit = min(limit, cap(buf), MaxMessage)
@@ -86,43 +86,43 @@ func (b *Builder) Reply(buf []byte, limit int, q *Query, rcode uint16) []byte {
 	return b.Finish()
 }
 
-// SetRcode sets the response code, RcodeNoError until then. Codes above 15 are said with the OPT record (RFC 6891
-// section 6.1.3); without one, the low four bits are what remains.
+// SetRcode sets the response code. The default is RcodeNoError. Codes above 15 need the OPT record (RFC 6891 section
+// 6.1.3); without one, only the low four bits remain.
 func (b *Builder) SetRcode(rcode uint16) { b.rcode = rcode }
 
-// SetAuthoritative sets AA, which is clear until then.
+// SetAuthoritative sets AA. By default it is clear.
 func (b *Builder) SetAuthoritative(aa bool) { b.aa = aa }
 
 // Len returns how many octets are written: the offset of the next record.
 func (b *Builder) Len() int { return b.n }
 
-// Empty reports whether there are no records but what the OPT record says.
+// Empty reports whether there are no records, apart from OPT.
 func (b *Builder) Empty() bool { return b.counts == [3]uint16{} }
 
 // Truncated reports whether TC is set.
 func (b *Builder) Truncated() bool { return b.full && !b.bare }
 
-// Truncate takes all records out and sets TC, so that nothing goes in any more but what the OPT record says.
+// Truncate removes all records and sets TC. From then on nothing goes in any more, apart from OPT.
 func (b *Builder) Truncate() {
 	b.n = b.body
 	b.counts = [3]uint16{}
 	b.full = true
 }
 
-// Bare is Truncate without TC: the response has no records, and nobody is told that there would be more over TCP.
+// Bare is Truncate without TC: the response has no records, and does not say that there are more over TCP.
 func (b *Builder) Bare() {
 	b.Truncate()
 	b.bare = true
 }
 
-// Fail takes all records out, AA and TC too, for a response that says only that there is none.
+// Fail removes all records and clears AA and TC, for a response that only says that there is no answer.
 func (b *Builder) Fail() {
 	b.Truncate()
 	b.full, b.aa = false, false
 }
 
-// Suffix returns where in the message the name at that offset goes on after its first skip octets, as they are in full.
-// It is skip further on, but for names that were cut short with a pointer.
+// Suffix returns where in the message the name at that offset goes on after its first skip octets, counted in the full
+// name. That is skip octets further on, unless the name was cut short by a pointer.
 func (b *Builder) Suffix(name, skip int) int {
 	if name == QName {
 		return name + skip
@@ -138,12 +138,12 @@ func (b *Builder) Suffix(name, skip int) int {
 	return name
 }
 
-// RecordSize returns how many octets the record takes that is at that offset of the message, its owner a pointer.
+// RecordSize returns the size of the record at that offset of the message. Its owner is a pointer.
 func (b *Builder) RecordSize(at int) int {
 	return DataOffset + int(binary.BigEndian.Uint16(b.buf[at+DataOffset-2:]))
 }
 
-// nameAt returns the name at that offset of the message, up to and with its root label or a compression pointer.
+// nameAt returns the name at that offset of the message, including its root label or a compression pointer.
 func (b *Builder) nameAt(at int) []byte {
 	end := SkipName(b.buf[:b.n], at)
 	if end < 0 || end > b.n {
@@ -152,7 +152,7 @@ func (b *Builder) nameAt(at int) []byte {
 	return b.buf[at:end:end]
 }
 
-// room reports whether so many octets go in, in that section, and truncates if they had to and do not.
+// room reports whether n octets fit into a section. If they had to go in and do not fit, it truncates.
 func (b *Builder) room(s Section, size int) bool {
 	if b.full || s < b.section {
 		return false
@@ -170,7 +170,7 @@ func (b *Builder) room(s Section, size int) bool {
 	return false
 }
 
-// least notes that a set which did not go in, and had to, takes so many octets at least, whatever comes of names.
+// least notes the least size of a set that had to go in and did not fit, however short its names are written.
 func (b *Builder) least(size int) {
 	b.hopeless = b.hopeless || b.full && b.body+b.reserved+size > len(b.buf)
 }
@@ -192,7 +192,8 @@ func (b *Builder) Finish() []byte {
 	if b.full && !b.bare {
 		h[2] |= flagTC
 	}
-	if q.RD && q.Opcode == OpcodeQuery { // others have no use for the bit (RFC 2136 section 2.2, RFC 1996 section 4.5)
+	// Other opcodes have no use for RD (RFC 2136 section 2.2, RFC 1996 section 4.5).
+	if q.RD && q.Opcode == OpcodeQuery {
 		h[2] |= flagRD
 	}
 	h[3] = byte(b.rcode & 15)

@@ -7,7 +7,7 @@ const (
 	OpcodeUpdate = 5
 )
 
-// Rcodes (RFC 6895 section 2.3). A response says one above 15 with the help of its OPT record.
+// Rcodes (RFC 6895 section 2.3). For one above 15 a response needs an OPT record.
 const (
 	RcodeNoError   uint16 = 0
 	RcodeFormErr   uint16 = 1
@@ -39,7 +39,7 @@ func RcodeName(rcode uint16) string {
 	return ""
 }
 
-// Types and classes that a server has to know of by itself.
+// Types and classes that a server treats specially.
 const (
 	TypeA     uint16 = 1
 	TypeNS    uint16 = 2
@@ -76,7 +76,7 @@ const (
 	ClassANY uint16 = 255
 )
 
-// INFO-CODEs of Extended DNS Errors (RFC 8914 section 5.2) that an authoritative server has use for.
+// INFO-CODEs of Extended DNS Errors (RFC 8914 section 5.2) that an authoritative server uses.
 const (
 	ErrorOther            uint16 = 0
 	ErrorStaleAnswer      uint16 = 3

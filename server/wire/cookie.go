@@ -9,22 +9,22 @@ import (
 // Sizes of cookies in octets (RFC 7873 section 4, RFC 9018 section 4).
 const (
 	ClientCookieSize = 8
-	CookieSize       = ClientCookieSize + 16 // with the server's, as servers that share a secret make it
+	CookieSize       = ClientCookieSize + 16 // client's and server's cookie, as servers that share a secret make it
 )
 
-// CookieSecret is what servers that accept each other's cookies share (RFC 9018 section 4.4).
+// CookieSecret is the secret shared by servers that accept each other's cookies (RFC 9018 section 4.4).
 type CookieSecret [16]byte
 
-// A server's cookie is good for an hour, made anew after half of it, and may be from a clock that is five minutes ahead
-// (RFC 9018 section 4.3). All in seconds.
+// A server's cookie is valid for an hour, and is replaced after half an hour. It may come from a clock that is five
+// minutes ahead (RFC 9018 section 4.3). All in seconds.
 const (
 	cookieAge    = 3600
 	cookieRenew  = 1800
 	cookieFuture = 300
 )
 
-// MakeCookie writes the client's cookie and the server's that belongs to it (RFC 9018 section 4): version 1, made at
-// that time, Unix seconds modulo 2^32, for the client's address.
+// MakeCookie writes the client's cookie and the server's for it (RFC 9018 section 4): version 1, made at that time, in
+// Unix seconds modulo 2^32, for the client's address.
 func (s *CookieSecret) MakeCookie(cookie *[CookieSize]byte, client []byte, address netip.Addr, now uint32) {
 	copy(cookie[:ClientCookieSize], client)
 	c := cookie[ClientCookieSize:]
@@ -33,8 +33,8 @@ func (s *CookieSecret) MakeCookie(cookie *[CookieSize]byte, client []byte, addre
 	binary.LittleEndian.PutUint64(c[8:], s.hash(cookie[:CookieSize-8], address))
 }
 
-// CheckCookie reports whether a COOKIE option's data holds a server's cookie that was made with the secret for that
-// address and is not too old, and whether it is young enough to be sent back as it is.
+// CheckCookie reports whether the data of a COOKIE option has a server's cookie that was made with the secret for that
+// address and is not too old, and whether it is young enough to be sent back unchanged.
 func (s *CookieSecret) CheckCookie(cookie []byte, address netip.Addr, now uint32) (valid, fresh bool) {
 	if len(cookie) != CookieSize || cookie[ClientCookieSize] != 1 {
 		return false, false

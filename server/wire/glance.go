@@ -5,9 +5,9 @@ import (
 	"net/netip"
 )
 
-// Glance returns the name of the question as it was sent, its type, and the address of the client subnet if that is the
-// first option of an OPT record that follows at once, as in most requests. It serves to prepare for a request; Parse
-// decides.
+// Glance returns the name of the question as it was sent and its type. It also returns the address of the client subnet
+// if that is the first option of an OPT record right after the question, as in most requests. It is for preparing a
+// request; Parse decides.
 func Glance(msg []byte) (name []byte, qtype uint16, subnet netip.Addr) {
 	at := HeaderSize
 	for {

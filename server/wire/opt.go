@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// opt is what the OPT record of a response will say. Each option is set aside room for when it is set, and is left out
-// if there is none any more, so that Finish always has the room that it needs.
+// opt is the content of the OPT record of a response. When an option is set, room for it is set aside. If there is no
+// room, the option is left out. So Finish always has the room that it needs.
 type opt struct {
 	present   bool
 	nsid      bool
@@ -27,8 +27,8 @@ const (
 	optionHeader = 4
 )
 
-// startOPT decides on the OPT record: there is one in a response if there was one in the request (RFC 6891 section
-// 6.1.1). What the request asks for goes first.
+// startOPT decides on the OPT record: a response has one if the request had one (RFC 6891 section 6.1.1). Options that
+// the request asks for go in first.
 func (b *Builder) startOPT() {
 	q, o := b.query, &b.opt
 	if !q.EDNS || !b.reserve(optSize) {
@@ -51,9 +51,9 @@ func (b *Builder) reserve(size int) bool {
 	return true
 }
 
-// SetScope sets the scope prefix length that goes back with the client subnet, 0 until then: the answer is good for all
-// clients whose address has the same first scope bits (RFC 7871 section 7.2.1). It is cut to the family's length, and
-// means nothing where the request had no client subnet; for family 0 the scope is always 0.
+// SetScope sets the scope prefix length that goes back with the client subnet. The default is 0. The answer is valid
+// for all clients whose addresses have the same first scope bits (RFC 7871 section 7.2.1). The scope is cut to the
+// family's length. It has no effect if the request had no client subnet; for family 0 the scope is always 0.
 func (b *Builder) SetScope(scope uint8) {
 	switch b.query.ECS.Family {
 	case 1:
@@ -63,8 +63,8 @@ func (b *Builder) SetScope(scope uint8) {
 	}
 }
 
-// SetError adds an Extended DNS Error (RFC 8914), if the request had an OPT record and there is room: first the text is
-// left out, then all of it. There is one a response; the first stays.
+// SetError adds an Extended DNS Error (RFC 8914), if the request had an OPT record. If there is no room, it leaves out
+// first the text, then the whole error. A response has only one; the first one stays.
 func (b *Builder) SetError(code uint16, text string) {
 	o := &b.opt
 	if !o.present || o.failed {
@@ -78,9 +78,8 @@ func (b *Builder) SetError(code uint16, text string) {
 	}
 }
 
-// Lean leaves out what a requester does without until the response has at most so many octets: the text of the extended
-// error, the error, the server's identifier. A cookie stays: it is how a requester shows that nobody has forged its
-// address.
+// Lean removes optional parts until the response has at most that many octets: the text of the extended error, the
+// error, the server's identifier. A cookie stays, because with it a requester can show that its address is not forged.
 func (b *Builder) Lean(size int) {
 	o := &b.opt
 	if o.failed && b.n+b.reserved > size {
@@ -105,7 +104,7 @@ func (b *Builder) SetKeepalive(idle time.Duration) {
 	}
 }
 
-// SetCookie adds a COOKIE option (RFC 7873): the client's cookie and the server's. The slice must stay as it is until
+// SetCookie adds a COOKIE option (RFC 7873): the client's cookie and the server's. The slice must not change until
 // Finish.
 func (b *Builder) SetCookie(cookie []byte) {
 	o := &b.opt
@@ -114,7 +113,7 @@ func (b *Builder) SetCookie(cookie []byte) {
 	}
 }
 
-// SetExpire says for how long the zone is good, seconds, if the request has asked for that (RFC 7314).
+// SetExpire sets for how many seconds the zone remains valid, if the request has asked for that (RFC 7314).
 func (b *Builder) SetExpire(seconds uint32) {
 	o := &b.opt
 	if o.present && b.query.Expire && !o.expires && b.reserve(optionHeader+4) {
@@ -122,7 +121,7 @@ func (b *Builder) SetExpire(seconds uint32) {
 	}
 }
 
-// finishOPT writes the OPT record and returns how many records that is.
+// finishOPT writes the OPT record, if there is one, and returns the number of records written.
 func (b *Builder) finishOPT() uint16 {
 	q, o := b.query, &b.opt
 	if !o.present {

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// options walks the data of the OPT record (RFC 6891 section 6.1.2). Of an option that is there twice the first counts
-// (RFC 7873 section 5.2 says so of cookies); those that are not known are skipped.
+// options walks the data of the OPT record (RFC 6891 section 6.1.2). If an option is there twice, the first counts, as
+// RFC 7873 section 5.2 says for cookies. Unknown options are skipped.
 func (q *Query) options(data []byte) Verdict {
 	for len(data) > 0 {
 		if len(data) < 4 {
@@ -39,7 +39,7 @@ func (q *Query) options(data []byte) Verdict {
 				q.Cookie = option
 			}
 		case optionKeepalive:
-			q.Keepalive = true // whatever a client says in it (RFC 7828 section 3.2.1), and nothing over UDP
+			q.Keepalive = true // a client's value is ignored (RFC 7828 section 3.2.1); no effect over UDP
 		}
 	}
 	return OK
@@ -55,7 +55,7 @@ func (e *ClientSubnet) parse(data []byte) bool {
 	scope, address := data[3], data[4:]
 	var bits int
 	switch e.Family {
-	case 0: // with a source of 0: the client wants nobody to know
+	case 0: // with a source of 0: the client does not want to be located
 	case 1:
 		bits = 32
 	case 2:

@@ -1,11 +1,10 @@
-// Package wire is DNS messages in and out, on bytes: a Query reads a request, a Builder writes the response to it.
-// Neither allocates, and neither knows a zone: what goes into a response comes as record sets that are in wire form
-// already.
+// Package wire reads and writes DNS messages, on bytes: a Query reads a request, a Builder writes the response to it.
+// Neither allocates, and neither knows a zone: the record sets for a response are already in wire form.
 //
 // A request is hostile until it has been read to its end. Parse walks all of it once, follows no compression pointer,
-// and returns a Verdict: what kind of reply the request deserves, by the letter of RFC 1035, 6891 and 7871 and, where
-// they leave it open, as BIND, NSD and Knot agree. The question is kept twice: in lower case to be looked up, and as it
-// was sent to be echoed, because resolvers check its case (the 0x20 bits) against forgery.
+// and returns a Verdict: the kind of reply that the request deserves, by RFC 1035, 6891 and 7871, and where they leave
+// it open, as BIND, NSD and Knot agree. The question is kept twice: in lower case for the look-up, and as it was sent
+// for the response, because resolvers check its case (the 0x20 bits) against forgery.
 //
 // A response grows in the caller's buffer up to a limit, section by section. Room for the OPT record is set aside from
 // the start, so a full message never loses it.
@@ -23,15 +22,15 @@ const (
 	MinUDP     = 512 // a UDP response that every requester takes (RFC 1035 section 2.3.4, RFC 6891 section 6.2.5)
 	MaxMessage = 1<<16 - 1
 
-	// UDPSize is the largest message that we send over UDP, and what the OPT record says that we take: it fits the IPv6
-	// minimum MTU, and so no fragments are needed.
+	// UDPSize is the size of the largest message that we send over UDP, and accept according to the OPT record. It fits
+	// the IPv6 minimum MTU, so there are no fragments.
 	UDPSize = 1232
 )
 
-// Verdict is what a request deserves.
+// Verdict says which kind of reply a request deserves.
 type Verdict uint8
 
-// The verdicts. All but Drop are replied to: with an answer, or by Builder.Reply with the Rcode.
+// The verdicts. All except Drop get a reply: an answer, or Builder.Reply with the Rcode.
 const (
 	OK      Verdict = iota // a QUERY with one readable question
 	Drop                   // no reply at all: a response, or too short to have an ID and flags
@@ -73,8 +72,8 @@ func (v Verdict) String() string {
 	return "Verdict?"
 }
 
-// Query is a request that was read. The caller owns it and uses it again and again; Parse overwrites all of it. Slices
-// in it alias the message, which must stay as it is until the response is built.
+// Query is a request that was read. The caller owns it and reuses it; Parse overwrites all of it. Slices in it alias
+// the message, which must not change until the response is built.
 type Query struct {
 	ID     uint16
 	Opcode uint8
@@ -85,17 +84,17 @@ type Query struct {
 	Type  uint16 // QTYPE
 	Class uint16 // QCLASS
 
-	// Question is QNAME, QTYPE and QCLASS as they were sent, to be echoed; nil where there is no readable question.
+	// Question is QNAME, QTYPE and QCLASS as they were sent, for the response; nil if there is no readable question.
 	Question []byte
 
 	EDNS      bool   // there is an OPT record (RFC 6891)
 	Version   uint8  // of EDNS
-	UDPSize   uint16 // how large a UDP response may be, octets: at least MinUDP, which it is without EDNS
+	UDPSize   uint16 // largest UDP response in octets: MinUDP without EDNS, and never less
 	DO        bool   // DNSSEC OK (RFC 3225)
 	ECS       ClientSubnet
-	NSID      bool   // the server's identifier is asked for (RFC 5001)
-	Expire    bool   // how long the zone is good for is asked for (RFC 7314); means nothing but with SOA, AXFR and IXFR
-	Keepalive bool   // edns-tcp-keepalive (RFC 7828); means nothing over UDP
+	NSID      bool   // asks for the server's identifier (RFC 5001)
+	Expire    bool   // asks how long the zone remains valid (RFC 7314); only for SOA, AXFR and IXFR
+	Keepalive bool   // edns-tcp-keepalive (RFC 7828); no effect over UDP
 	Cookie    []byte // the option's data (RFC 7873), 8 or 16 to 40 octets; nil if there is none
 
 	// TSIG is where the TSIG record (RFC 8945) begins in the message; 0: there is none. It is not verified here.
@@ -110,29 +109,29 @@ type Query struct {
 // ClientSubnet is the EDNS Client Subnet option of a request (RFC 7871 section 6).
 type ClientSubnet struct {
 	Present bool
-	Family  uint16 // 1: IPv4, 2: IPv6, 0: the client wants nobody to know (with Source 0)
+	Family  uint16 // 1: IPv4, 2: IPv6, 0: the client does not want to be located (with Source 0)
 	Source  uint8  // source prefix length, bits: 0 to 32 or 128
-	// Addr has its bits after Source zero; it is not valid where Family is 0. An IPv4-mapped IPv6 address is left
+	// In Addr, the bits after Source are zero. Addr is not valid if Family is 0. An IPv4-mapped IPv6 address stays
 	// mapped.
 	Addr netip.Addr
 	// Raw is the option's data as sent: FAMILY, SOURCE, SCOPE, ADDRESS.
 	Raw []byte
 }
 
-// Name returns QNAME in wire form and lower case, with the root label. It is empty where there is no readable question.
-// It aliases the Query.
+// Name returns QNAME in wire form and lower case, with the root label. It is empty if there is no readable question. It
+// aliases the Query.
 func (q *Query) Name() []byte { return q.name[:q.size] }
 
 // Labels returns where in Name each label begins (its length octet), first to last, without the root's. It aliases the
 // Query.
 func (q *Query) Labels() []uint8 { return q.labels[:q.count] }
 
-// Limit returns how large a UDP response may be, octets: what the requester takes, and not more than most (RFC 6891
-// section 6.2.5).
+// Limit returns the size of the largest UDP response, in octets: as much as the requester takes, and at most most (RFC
+// 6891 section 6.2.5).
 func (q *Query) Limit(most int) int { return max(MinUDP, min(int(q.UDPSize), most)) }
 
-// Parse reads a request. After any verdict but Drop, the Query is good to start a reply from: what could not be read is
-// left at zero.
+// Parse reads a request. After any verdict except Drop, a reply can be made from the Query: fields that could not be
+// read are zero.
 func (q *Query) Parse(msg []byte) Verdict {
 	if len(msg) < HeaderSize || msg[2]&flagQR != 0 {
 		return Drop
@@ -172,7 +171,7 @@ func (q *Query) Parse(msg []byte) Verdict {
 	return q.records(msg, at)
 }
 
-// question reads the question and returns where it ends. Where it cannot be read it leaves Question nil.
+// question reads the question and returns where it ends. If it cannot be read, Question stays nil.
 func (q *Query) question(msg []byte) (end int) {
 	at, count := HeaderSize, uint8(0)
 	for {
@@ -184,7 +183,7 @@ func (q *Query) question(msg []byte) (end int) {
 			break
 		}
 		if length > 63 {
-			// a compression pointer has nothing to point at, and other label types are no more (RFC 6891 section 5)
+			// a compression pointer has nothing to point at, and other label types are obsolete (RFC 6891 section 5)
 			return HeaderSize
 		}
 		if count == uint8(len(q.labels)) {
@@ -206,8 +205,8 @@ func (q *Query) question(msg []byte) (end int) {
 	return at + 5
 }
 
-// lower copies src to dst, as long as dst is, with A to Z as a to z. In a name in wire form that changes letters only:
-// length octets are below 'A'.
+// lower copies len(dst) octets from src to dst and changes A to Z to a to z. In a name in wire form this changes only
+// letters: length octets are below 'A'.
 func lower(dst, src []byte) {
 	for len(dst) >= 8 && len(src) >= 8 {
 		binary.LittleEndian.PutUint64(dst, lower8(binary.LittleEndian.Uint64(src)))
@@ -222,8 +221,8 @@ func lower(dst, src []byte) {
 	}
 }
 
-// lower8 is lower for eight octets at once: it finds those from 'A' to 'Z' by additions that carry into the top bit of
-// each octet, and turns that bit into 0x20.
+// lower8 is lower for eight octets at once. It finds those from 'A' to 'Z' by additions that carry into the top bit of
+// each octet, and makes 0x20 from that bit.
 func lower8(w uint64) uint64 {
 	const every = 0x0101010101010101
 	low := w &^ (0x80 * every)
@@ -233,9 +232,9 @@ func lower8(w uint64) uint64 {
 	return w | upper>>2
 }
 
-// records walks the sections after the question, takes OPT and TSIG from the additional section, and skips the rest:
-// requests have no business with other records, but servers have always let them pass. What follows the last record is
-// ignored, as BIND and NSD do.
+// records walks the sections after the question, reads OPT and TSIG in the additional section, and skips the rest:
+// requests should not have other records, but servers have always ignored them. Octets after the last record are
+// ignored too, as by BIND and NSD.
 func (q *Query) records(msg []byte, at int) Verdict {
 	before := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:]))
 	total := before + int(binary.BigEndian.Uint16(msg[10:]))
@@ -271,16 +270,16 @@ func (q *Query) records(msg []byte, at int) Verdict {
 		at = end
 	}
 	if q.Version > 0 {
-		return BadVers // and its options may be anything
+		return BadVers // the options of another version may mean anything
 	}
 	verdict := q.options(options)
-	if verdict != OK { // what was asked for in what cannot be read is not answered in part
+	if verdict != OK { // if some options cannot be read, none is answered
 		q.ECS, q.NSID, q.Expire, q.Keepalive, q.Cookie = ClientSubnet{}, false, false, false, nil
 	}
 	return verdict
 }
 
-// SkipName returns where the name at that place ends, -1 if it does not. A compression pointer ends it and is not
+// SkipName returns where the name at that place ends, or -1 if it has no end. A compression pointer ends it and is not
 // followed.
 func SkipName(msg []byte, at int) int {
 	for limit := at + MaxName; at < len(msg) && at < limit; {

@@ -9,37 +9,37 @@ import "encoding/binary"
 //	            pointer to the owner
 //	other Type  Data is the RDATA of records that are made for this response, of one size, one after the other
 //
-// It is small, as one is made for each set of each response. Fields that are not used are zero.
+// It is small, because one is made for each set of each response. Unused fields are zero.
 type RRset struct {
-	Owner uint16 // where the owner's name is in the message: QName, or RDATA that was written before
+	Owner uint16 // where the owner's name is in the message: QName, or in RDATA written earlier
 	Count uint16 // of records
 	Type  uint16
-	// of records that have one size: the number of the one that comes first, the others after it, around the end
+	// for records of one size: the number of the record to begin with; after the last one the first follows
 	First uint16
-	TTL   uint32 // seconds, of records that are made
+	TTL   uint32 // seconds, for records that are made here
 	Data  []byte
 
-	// Names in the RDATA are cut short where they go on as Name does, which is a name in wire form that the message has
-	// at NameAt, or as one before them in the set does. Case must match. The type is one that Embedded knows.
+	// Names in the RDATA are cut where their rest is also an end of Name, a name in wire form that the message has at
+	// NameAt, or of an earlier name of the set. Case must match. The type is one that Embedded knows.
 	NameAt uint16
 	Name   []byte
 
 	Short *Short // the same record, shorter; nil: there is none
 
-	Signed *Signed // what the set has in a zone that is signed; nil: nothing
+	Signed *Signed // signatures of the set, in a signed zone; nil: none
 }
 
-// Short is one record in which names in the RDATA are cut short at the owner: at each of Links that is not 0 are two
-// octets that become the pointer to it.
+// Short is one record in which names in the RDATA are cut short at the owner. Each of Links that is not 0 is the place
+// of two octets that become the pointer to it.
 type Short struct {
 	Record []byte
 	Links  [2]uint16
 }
 
-// Put appends an RRset, whole or not at all, and reports whether it went in. It is the one way into a message for
-// records: what belongs to an RRset, as its signature does, is counted and written here beside it.
+// Put appends an RRset, whole or not at all, and reports whether it went in. Records get into a message only here, so
+// the signatures of an RRset are counted and written together with it.
 //
-// An owner that no pointer reaches is written in full (RFC 1035 section 4.1.4).
+// If no pointer reaches the owner, it is written in full (RFC 1035 section 4.1.4).
 func (b *Builder) Put(s Section, r *RRset) bool {
 	switch {
 	case r.Signed != nil:
@@ -61,7 +61,7 @@ func (b *Builder) Put(s Section, r *RRset) bool {
 	return b.copy(s, r.Data, r.Count, r.Owner)
 }
 
-// copy puts records as they are, and makes their owners pointers.
+// copy puts records unchanged, except that their owners become pointers.
 func (b *Builder) copy(s Section, records []byte, count, owner uint16) bool {
 	if !b.room(s, len(records)) {
 		b.least(len(records))
@@ -81,7 +81,7 @@ func (b *Builder) copy(s Section, records []byte, count, owner uint16) bool {
 	return true
 }
 
-// putInFull puts records whose owner no pointer reaches.
+// putInFull puts records with the owner in full, because no pointer reaches it.
 func (b *Builder) putInFull(s Section, r *RRset) bool {
 	name := b.nameAt(int(r.Owner))
 	if !b.room(s, len(r.Data)+int(r.Count)*(len(name)-2)) {
@@ -124,7 +124,7 @@ func (b *Builder) putShort(s Section, r *RRset) bool {
 	n, start := 1, b.n
 	for rest := r.Data; len(rest) >= DataOffset; {
 		record := cutRecord(&rest)
-		at, done := b.n, min(DataOffset+before, len(record)) // octets of the record that are dealt with
+		at, done := b.n, min(DataOffset+before, len(record)) // octets of the record that are done
 		fits := b.add(record[:done])
 		for i := 0; fits && i < names; i++ {
 			size, whole := nameSize(record[done:])
@@ -134,7 +134,7 @@ func (b *Builder) putShort(s Section, r *RRset) bool {
 				continue
 			}
 			var of int
-			if of, fits = b.short(name, known[:n]); of <= 0 && n < len(known) { // others may go on like this one
+			if of, fits = b.short(name, known[:n]); of <= 0 && n < len(known) { // later names may have the same end
 				known[n] = placed{name, where}
 				n++
 			}
@@ -152,7 +152,7 @@ func (b *Builder) putShort(s Section, r *RRset) bool {
 	return true
 }
 
-// leastSize returns how many octets records take if each name in their RDATA becomes a pointer.
+// leastSize returns the size of records in which each name in the RDATA is only a pointer.
 func leastSize(records []byte, before, names int) int {
 	least := len(records)
 	for len(records) >= DataOffset {
@@ -167,12 +167,12 @@ func leastSize(records []byte, before, names int) int {
 	return least
 }
 
-// putData makes records of class IN.
+// putData makes and puts records of class IN.
 func (b *Builder) putData(s Section, r *RRset) bool {
 	if r.Type == TypeCNAME && (b.tight || r.Name != nil) {
 		return b.putAlias(s, r)
 	}
-	var name []byte // of the owner, where no pointer reaches it
+	var name []byte // the owner, if no pointer reaches it
 	ownerSize := 2
 	if r.Owner > MaxPointer {
 		name = b.nameAt(int(r.Owner))
@@ -198,7 +198,7 @@ func (b *Builder) putData(s Section, r *RRset) bool {
 		binary.BigEndian.PutUint16(rest[2:], ClassIN)
 		binary.BigEndian.PutUint32(rest[4:], r.TTL)
 		binary.BigEndian.PutUint16(rest[8:], uint16(width))
-		if data := r.Data[i*width : (i+1)*width]; width == 4 { // without a call, as most are
+		if data := r.Data[i*width : (i+1)*width]; width == 4 { // most are, so avoid a call
 			binary.NativeEndian.PutUint32(rest[recordFixed:], binary.NativeEndian.Uint32(data))
 		} else {
 			copy(rest[recordFixed:], data)
@@ -241,7 +241,7 @@ func (b *Builder) putAlias(s Section, r *RRset) bool {
 	return true
 }
 
-// cutRecord takes the first of records off.
+// cutRecord cuts the first record off.
 func cutRecord(records *[]byte) []byte {
 	all := *records
 	size := min(len(all), DataOffset+int(binary.BigEndian.Uint16(all[DataOffset-2:])))
@@ -249,8 +249,8 @@ func cutRecord(records *[]byte) []byte {
 	return all[:size]
 }
 
-// Embedded says where names are in the RDATA of the types that may have them compressed (RFC 3597 section 4): after how
-// many octets, and how many one after the other; 0 for all other types.
+// Embedded returns where the RDATA of a type has names that may be compressed (RFC 3597 section 4): how many octets
+// come before them, and how many names there are. The number is 0 for all other types.
 func Embedded(typ uint16) (before, names int) {
 	switch typ {
 	case TypeNS, TypeCNAME, TypePTR, TypeMD, TypeMF, TypeMB, TypeMG, TypeMR:
@@ -263,8 +263,8 @@ func Embedded(typ uint16) (before, names int) {
 	return 0, 0
 }
 
-// nameSize returns the length of the uncompressed name that data begins with. whole is false if data does not begin
-// with a name; it is then all of data.
+// nameSize returns the length of the uncompressed name at the beginning of data. If data does not begin with a name,
+// whole is false and the length is that of data.
 func nameSize(data []byte) (size int, whole bool) {
 	for at := 0; at < len(data) && data[at] < 64; at += int(data[at]) + 1 {
 		if data[at] == 0 {

@@ -2,19 +2,19 @@ package wire
 
 import "encoding/binary"
 
-// Signed is what an RRset has in a zone that is signed.
+// Signed has the signatures of an RRset in a signed zone.
 type Signed struct {
-	// Signatures are the RDATA of the RRSIGs of the set, one after the other, which go in with it or keep it out; nil:
-	// there are none. Their TTL is the set's (RFC 4034 section 3).
+	// Signatures are the RDATA of the RRSIGs of the set, one after the other; nil: there are none. Set and signatures
+	// go in together or not at all. Their TTL is the set's (RFC 4034 section 3).
 	Signatures []byte
-	Each       int // octets of each of the Signatures; 0: these are records as a zone has them
-	// Labels come before the name at Owner, in wire form, where the message has only the end of the owner. One record
-	// that is made may have them.
+	Each       int // octets of each of the Signatures; 0: they are whole records as a zone has them
+	// Labels are the first labels of the owner, in wire form, if the message has only the rest of it, at Owner. Only a
+	// single record that is made can have them.
 	Labels []byte
 }
 
-// putSigned puts an RRset that has signatures, or an owner that the message has only the end of. The set's records and
-// the signatures go in together: room for the one is set aside while the others are put.
+// putSigned puts an RRset that has signatures, or an owner of which the message has only the end. The set's records and
+// the signatures go in together: room for the signatures is set aside while the records are put.
 func (b *Builder) putSigned(s Section, r *RRset) bool {
 	owner, name := int(r.Owner), 2 // octets of the owner of each record
 	if len(r.Signed.Labels) > 0 {
@@ -26,7 +26,7 @@ func (b *Builder) putSigned(s Section, r *RRset) bool {
 	aside := 0
 	all, each := r.Signed.Signatures, r.Signed.Each
 	if each > 0 {
-		for n := len(all); n > 0; n -= each { // one nearly always
+		for n := len(all); n > 0; n -= each { // nearly always one
 			aside += each + name + recordFixed
 		}
 	} else {
@@ -71,7 +71,7 @@ func (b *Builder) putSigned(s Section, r *RRset) bool {
 	return true
 }
 
-// putBelow puts one record that is made, with an owner that is below the name at Owner.
+// putBelow makes and puts one record with an owner below the name at Owner.
 func (b *Builder) putBelow(s Section, r *RRset) bool {
 	if !b.room(s, b.ownerSize(r)+recordFixed+len(r.Data)) {
 		return false
@@ -82,7 +82,7 @@ func (b *Builder) putBelow(s Section, r *RRset) bool {
 	return true
 }
 
-// ownerSize returns how many octets the owner takes where no pointer reaches all of it.
+// ownerSize returns the size of the owner if no pointer reaches all of it.
 func (b *Builder) ownerSize(r *RRset) int {
 	if r.Owner > MaxPointer {
 		return len(r.Signed.Labels) + len(b.nameAt(int(r.Owner)))
@@ -100,7 +100,7 @@ func (b *Builder) copyOwner(r *RRset) int {
 	return n + 2
 }
 
-// record writes what follows the owner of a record of class IN. There must be room.
+// record writes the part of a record of class IN after its owner. There must be room.
 func (b *Builder) record(typ uint16, ttl uint32, data []byte) {
 	fixed := b.buf[b.n : b.n+recordFixed]
 	binary.BigEndian.PutUint16(fixed, typ)

@@ -1,14 +1,14 @@
 package wire
 
-// Suffixes remembers where names are in a message, so that each name that comes later can be cut short at the longest
-// end that the message has already (RFC 1035 section 4.1.4). It is a tree laid out as a hash table: an entry is one
-// label, found by where the rest of its name is and by the label, so that a name is looked up from its last label to
-// its first, each of them in one step, and is compared with nothing else.
+// Suffixes remembers where names are in a message, so that each later name can be cut short at the longest end that the
+// message already has (RFC 1035 section 4.1.4). It is a tree laid out as a hash table. An entry is one label; its key
+// is the label and the place of the rest of its name. So a name is looked up from its last label to its first, each in
+// one step, and is compared with nothing else.
 //
 // Upper and lower case are the same (RFC 4343): a name may come out in the case of an earlier one.
 //
-// It has a fixed size. In a UDP response it has room for every label, as each takes two octets at least; of a long one
-// over TCP the labels that no longer go in are not pointed at.
+// It has a fixed size. For a UDP response it has room for every label, because each takes at least two octets. In a
+// long response over TCP, there are no pointers to labels that did not find room.
 type Suffixes struct {
 	slots [1 << 12]suffix
 	mask  uint32 // of the slots in use
@@ -17,7 +17,7 @@ type Suffixes struct {
 
 // suffix is a label with the rest of its name.
 type suffix struct {
-	at   uint16 // where it is; 0 in a free slot, as no name is in the header
+	at   uint16 // where it is; 0 in a free slot, because no name is in the header
 	rest uint16 // where the rest was first; 0 for the root
 }
 
@@ -31,8 +31,8 @@ func (x *Suffixes) reset(limit int) {
 	x.mask, x.used = uint32(size-1), 0
 }
 
-// find returns where the label, with its length octet, is in the message before that rest. If it is not there, at is 0
-// and free is where it goes.
+// find returns where the message has the label, with its length octet, before that rest. If it does not have it, at is
+// 0 and free is the slot for it.
 func (x *Suffixes) find(message []byte, rest uint16, label []byte) (at uint16, free *suffix) {
 	h := uint32(rest) * 0x9e3779b1
 	for _, c := range label {
@@ -49,7 +49,7 @@ func (x *Suffixes) find(message []byte, rest uint16, label []byte) (at uint16, f
 	}
 }
 
-// put fills a free slot, and reports whether there was room for it and a pointer reaches it.
+// put fills a free slot. It reports whether there was room and a pointer reaches the label.
 func (x *Suffixes) put(free *suffix, at int, rest uint16) bool {
 	if at > MaxPointer || x.used > int(x.mask)*3/4 {
 		return false
@@ -59,7 +59,7 @@ func (x *Suffixes) put(free *suffix, at int, rest uint16) bool {
 	return true
 }
 
-// learn takes in a name that is written in full at that offset.
+// learn adds a name that is written in full at that offset.
 func (x *Suffixes) learn(message, name []byte, at int) {
 	var labels [maxLabels]uint8
 	n, _ := splitName(name, &labels)
@@ -78,8 +78,8 @@ func (x *Suffixes) learn(message, name []byte, at int) {
 
 const maxLabels = MaxName / 2
 
-// splitName says where the labels of a name begin and how many octets it has with its root label; 0 if it has no end,
-// or is longer than names are.
+// splitName returns where the labels of a name begin, and its size with the root label; 0 if it has no end or is too
+// long for a name.
 func splitName(name []byte, labels *[maxLabels]uint8) (n, size int) {
 	for at := 0; at < len(name) && at < MaxName; at += int(name[at]) + 1 {
 		switch c := name[at]; {

@@ -2,11 +2,11 @@ package wire
 
 import "encoding/binary"
 
-// Tighten begins the response anew, to be written once more with every name cut short as far as it can be: those in the
-// RDATA of the types that Embedded knows, and in that of the CNAME that a DNAME stands for. What the OPT record says
-// stays. This costs more than the pointers that are known without looking, so it is for what is truncated without. It
-// returns false, and changes nothing, where the response is not truncated, has been through this, or does not fit
-// however short its names are.
+// Tighten begins the response again, so that the caller writes it once more with every name as short as possible: also
+// those in the RDATA of the types that Embedded knows, and in that of the CNAME that a DNAME stands for. The OPT record
+// stays. This costs more than pointers whose targets are known without looking, so it is only for responses that would
+// be truncated. Tighten returns false, and changes nothing, if the response is not truncated, was already tightened, or
+// does not fit even with the shortest names.
 func (b *Builder) Tighten() bool {
 	if !b.Truncated() || b.tight || b.hopeless || b.Suffixes == nil {
 		return false
@@ -18,8 +18,8 @@ func (b *Builder) Tighten() bool {
 	return true
 }
 
-// putTight puts records into a response that Tighten has begun. Names in the additional section are not pointed at:
-// there are none.
+// putTight puts records into a response that Tighten has begun. No pointer leads to the additional section, because
+// nothing follows it.
 func (b *Builder) putTight(s Section, r *RRset) bool {
 	if !b.room(s, 0) {
 		return false
@@ -27,7 +27,7 @@ func (b *Builder) putTight(s Section, r *RRset) bool {
 	start := b.n
 	for rest := r.Data; len(rest) >= DataOffset; {
 		if !b.recordTight(cutRecord(&rest), int(r.Owner), s != Additional) {
-			// what was learnt behind it is of no more use: in these sections a set that does not fit is the last
+			// Suffixes learnt behind start are wrong now. They are not used: a set that does not fit here is the last.
 			b.n = start
 			return b.room(s, len(b.buf))
 		}
@@ -36,12 +36,12 @@ func (b *Builder) putTight(s Section, r *RRset) bool {
 	return true
 }
 
-// recordTight writes one record, if there is room. What later names could point at in RDATA that is in full, as that of
-// a DNAME or SRV, is not learnt: BIND, NSD and Knot do not point there, and so fit the same.
+// recordTight writes one record, if there is room. It does not learn names in RDATA that is written in full, as that of
+// a DNAME or SRV: BIND, NSD and Knot do not point there either, and so the same responses fit.
 func (b *Builder) recordTight(record []byte, owner int, learn bool) bool {
 	start := b.n
 	before, names := Embedded(binary.BigEndian.Uint16(record[2:]))
-	done := min(DataOffset+before, len(record)) // octets of the record that are dealt with
+	done := min(DataOffset+before, len(record)) // octets of the record that are done
 	if !b.add(record[:done]) {
 		return false
 	}
@@ -60,8 +60,8 @@ func (b *Builder) recordTight(record []byte, owner int, learn bool) bool {
 	return true
 }
 
-// name writes the name that data begins with, cut short at the longest end of it that the message has, and returns how
-// many octets of data that was: 0 where there is no name, less where it does not fit.
+// name writes the name at the beginning of data, cut short at the longest end that the message already has. It returns
+// how many octets of data the name has: 0 if there is no name, less than 0 if it does not fit.
 func (b *Builder) name(data []byte, learn bool) int {
 	var labels [maxLabels]uint8
 	n, size := splitName(data, &labels)
@@ -76,7 +76,7 @@ func (b *Builder) name(data []byte, learn bool) int {
 		}
 		rest = at
 	}
-	at, end := b.n, size-1 // of the labels that are written: all, or those before the end that is there
+	at, end := b.n, size-1 // the labels to write: all, or those before the end that the message has
 	if rest != 0 {
 		end = 0
 		if n > 0 {

@@ -2,9 +2,9 @@ package wire
 
 import "encoding/binary"
 
-// Trim makes a response without records at most as long as size, HeaderSize at least: first without what its OPT record
-// carries, then without what comes after that, such as TSIG, then without OPT, at last without its question. It is
-// changed in place; one that cannot be read loses all but its header.
+// Trim shortens a response without records to at most size octets, but at least HeaderSize. It removes first the
+// options in its OPT record, then the records after OPT, such as TSIG, then OPT, and at last the question. It works in
+// place. A response that cannot be read loses everything except its header.
 func Trim(msg []byte, size int) []byte {
 	if len(msg) <= size || len(msg) < HeaderSize {
 		return msg
@@ -30,8 +30,8 @@ func Trim(msg []byte, size int) []byte {
 	return msg
 }
 
-// TruncateMessage takes all out of a response but its question and an empty OPT record, in place, and sets TC; AA is
-// cleared. One that cannot be read loses all but its header.
+// TruncateMessage removes everything from a response except its question and an empty OPT record, in place. It sets TC
+// and clears AA. A response that cannot be read loses everything except its header.
 func TruncateMessage(msg []byte) []byte {
 	if len(msg) < HeaderSize {
 		return msg

@@ -112,8 +112,8 @@ func (c *Catalog) crossCut(x *crossed, z *zones.Zone) {
 		cut = hasType(parent.owners[zones.OwnerWithin(name, parent.origin)], "NS")
 	}
 	if owner := zones.OwnerWithin(z.Origin, parent.origin); !cut {
-		x.warn("", "zone %s above it is signed and does not delegate it, so who validates is told that it does not "+
-			"exist; add Record %s/%s/NS, and a DS record beside it once this zone is signed", parent.origin,
+		x.warn("", "zone %s above it is signed and does not delegate it, so validating resolvers conclude that "+
+			"it does not exist; add Record %s/%s/NS, and a DS record beside it once this zone is signed", parent.origin,
 			parent.origin, owner)
 	}
 }

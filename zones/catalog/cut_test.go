@@ -50,8 +50,8 @@ func TestCutsBetweenZones(t *testing.T) {
 	w.each("put Zone . "+signed, "put Zone a.b.test "+signed)
 	undelegated := func(origin, above, record string) string {
 		return "Zone " + origin + ": warning: zone " + above + " above it is signed and does not delegate it, so " +
-			"who validates is told that it does not exist; add Record " + record + ", and a DS record beside it " +
-			"once this zone is signed"
+			"validating resolvers conclude that it does not exist; add Record " + record + ", and a DS record beside " +
+			"it once this zone is signed"
 	}
 	w.want("problems", problemsOf(w), []string{undelegated("a.b.test", ".", "./a.b.test/NS")})
 	w.each(`put Record ./test/NS {"data":["ns.example."]}`)

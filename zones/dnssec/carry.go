@@ -158,7 +158,7 @@ func (r *Roll) Carry(k *Keys, now time.Time, ttl time.Duration, fleet []Said, pa
 	holds := func(s Said) bool { return s.Word != nil && s.Word.Step == r.stamp() }
 	if r.Began.After(now.Add(ahead)) && !slices.ContainsFunc(fleet, holds) {
 		if c.Roll, c.Changed, err = r.Again(k, now, ttl); err != nil { // this clock is behind, or nobody can tell
-			c.Waits = fmt.Sprintf("the step begins at %s, and no clock is there yet: see that all run an NTP client",
+			c.Waits = fmt.Sprintf("the step begins at %s, and no clock is there yet: check that all run an NTP client",
 				r.Began.UTC().Format(time.RFC3339))
 			return c, nil
 		}

@@ -127,7 +127,7 @@ func RollOf(origin rr.Name) string { return FolderOf(origin) + "roll" }
 // OpenRoll opens what SealRoll has sealed. current says that it is sealed under the first secret.
 func (s *Secrets) OpenRoll(origin rr.Name, value []byte) (r *Roll, current bool, err error) {
 	text, current, err := s.open(value, additional(origin, 0, 0),
-		"delete it in etcd, and begin the roll anew if it is still wanted")
+		"delete it in etcd, and begin the roll again if you still want it")
 	if err == nil {
 		r = &Roll{}
 		err = json.Unmarshal(text, r)

@@ -163,7 +163,8 @@ func (k *Keys) Begin(kind string, a Algorithm, now time.Time) (r *Roll, changed 
 	now = now.Truncate(time.Second)
 	d := k.At(now)
 	if d.Stays != nil {
-		return nil, nil, errors.New("no key of the zone is active by its times; mend that first (`leeward key list`)")
+		return nil, nil, errors.New("no key of the zone is active by its times; correct that first " +
+			"(`leeward key list`)")
 	}
 	if k.Moves(now) {
 		return nil, nil, errors.New("a roll is under way by the times of the keys; it ends first (`leeward key list`)")

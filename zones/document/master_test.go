@@ -212,8 +212,8 @@ func TestSignedMasterFileIsServedUnsigned(t *testing.T) {
 	}
 	const want = "signed.zone:3: Zone example.test: warning: the file is signed, and 201 RRSIG, 200 NSEC, 1 NSEC3, 1 " +
 		"NSEC3PARAM, 1 ZONEMD are left out. Where the Zone has dnssec enabled it is signed here, with the key of " +
-		"this server; else it is served unsigned. Take its DS out of the parent zone first, or whoever validates " +
-		"gets no answer"
+		"this server; else it is served unsigned. Take its DS out of the parent zone first, or validating resolvers " +
+		"get no answer"
 	docs, problems := ReadMaster("signed.zone", "example.test", strings.NewReader(text.String()), nil)
 	if got := problems.Error(); got != want || len(docs) != 202 {
 		t.Errorf("%d documents\ngot  %s\nwant %s", len(docs), got, want)

@@ -39,7 +39,7 @@ func (m *masterFile) unsigned() {
 		Position: m.proofs.first, Key: zones.KeyOf(zones.KindZone, m.origin), Warning: true,
 		Message: "the file is signed, and " + strings.Join(left,
 			", ") + " are left out. Where the Zone has dnssec enabled it is signed here, with the key of this " +
-			"server; else it is served unsigned. Take its DS out of the parent zone first, or whoever validates " +
-			"gets no answer",
+			"server; else it is served unsigned. Take its DS out of the parent zone first, or validating resolvers " +
+			"get no answer",
 	})
 }

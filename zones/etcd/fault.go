@@ -104,7 +104,7 @@ func (c *Cluster) Explain(ctx context.Context, err error) error {
 				c.where(), c.Options.Timeout)
 		}
 		if c.busy(ctx) {
-			return fmt.Errorf("%s did not answer within %v: it is busy. What was asked for may be done all the same; "+
+			return fmt.Errorf("%s did not answer within %v: it is busy. The request may be carried out nevertheless; "+
 				"look before you try again", c.where(), c.Options.Timeout)
 		}
 		return fmt.Errorf("%s answers, but no quorum does: it has no leader. Servers go on with what they have; "+

@@ -29,7 +29,7 @@ const (
 )
 
 // ErrConflict is returned if a comparison failed: somebody else was faster. Nothing of the transaction was done.
-var ErrConflict = errors.New("someone else changed the same resources, or what they refer to, meanwhile")
+var ErrConflict = errors.New("someone else changed the same resources, or what they refer to, in the meantime")
 
 // Txn is a transaction. If all its comparisons hold, all its writes are made, in one revision.
 type Txn struct {

@@ -113,7 +113,7 @@ func (u *update) lacked(origin string, l lack, was bool) (stays bool) {
 	case stays:
 		what = "the zone stays as it was"
 	case l.vital > 0:
-		what = "who asks for them with DO is told SERVFAIL"
+		what = "queries for them with DO get SERVFAIL"
 	}
 	u.problems[key] = zones.Problem{
 		Key: key, Field: "dnssec", Warning: true,

@@ -146,7 +146,7 @@ func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zon
 	if o.check(""); o.version.Signed() && signer == nil {
 		o.cross("", z.Key(), "transfer.primaries", "the primary signs the zone, and its signatures are left out here, "+
 			"as they do not hold for what is laid over it: sign it here too (dnssec), or "+
-			"take the DS out of the parent zone first, or whoever validates gets no answer")
+			"take the DS out of the parent zone first, or validating resolvers get no answer")
 	}
 	switch {
 	case theirs != nil:

@@ -284,11 +284,11 @@ func (g *sealed) leads(at, next []byte) string {
 // faults returns what to report about a zone's health.
 func (g *sealed) faults() (all []string) {
 	if g.found.expired > 0 {
-		all = append(all, fmt.Sprintf("the primary's signatures of %d RRsets have expired, %s: whoever validates gets "+
-			"no answer there; have the primary sign the zone again", g.found.expired, g.found.first))
+		all = append(all, fmt.Sprintf("the primary's signatures of %d RRsets have expired, %s: validating resolvers "+
+			"get no answer there; have the primary sign the zone again", g.found.expired, g.found.first))
 	}
 	if g.found.broken != "" {
-		all = append(all, "the primary's denial of what is not there is broken, and served as it is: "+g.found.broken)
+		all = append(all, "the primary's denial of existence is broken, and is served as it is: "+g.found.broken)
 	}
 	count := 0
 	if n := g.version.proofs.find([]byte(g.version.origin)); n != nil {

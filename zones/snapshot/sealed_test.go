@@ -361,7 +361,7 @@ func TestSealedFaults(t *testing.T) {
 			} else {
 				ours.take(versionOf(t, NewEdition(sealedApex), nil, all))
 			}
-			says("without "+gone.Owner.String(), "denial of what is not there is broken")
+			says("without "+gone.Owner.String(), "denial of existence is broken")
 			all = before
 			ours.take(whole)
 			says("it is back")

@@ -209,7 +209,7 @@ func alike(a, b node) bool {
 }
 
 // ErrMismatch says that a difference does not apply to the version at hand.
-var ErrMismatch = errors.New("the difference does not fit what is here")
+var ErrMismatch = errors.New("the difference does not fit the present version")
 
 // Edition is a Version being made: from nothing, for a full transfer, or from another Version, for differences (RFC
 // 1995).

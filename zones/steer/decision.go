@@ -73,7 +73,7 @@ var says = map[zones.Answer]Says{
 }
 
 func (s Says) String() string {
-	return [...]string{"the addresses that there are", "NODATA", "NXDOMAIN", "REFUSED", "SERVFAIL"}[s]
+	return [...]string{"the addresses", "NODATA", "NXDOMAIN", "REFUSED", "SERVFAIL"}[s]
 }
 
 // Request is one question to a policy.

@@ -30,14 +30,15 @@ func (c *Compiler) Idle(p *zones.Policy) (why []string) {
 			}
 			switch {
 			case len(known) == 0:
-				say("subdivisions", "never holds, as no location database in use tells subdivisions; "+
+				say("subdivisions", "never holds, because no location database in use has subdivisions; "+
 					"give a City database (--geodb)")
 			case len(unknown) > 0:
 				say("subdivisions", "no location database in use has a network in %s", strings.Join(unknown, ", "))
 			}
 		}
 		if len(r.When.ASNs) > 0 && !c.systems() {
-			say("asns", "never holds, as no location database in use tells AS numbers; give an ASN database (--geodb)")
+			say("asns", "never holds, because no location database in use has AS numbers; give an ASN database "+
+				"(--geodb)")
 		}
 	}
 	return why

@@ -143,7 +143,7 @@ func (f *follower) session(ctx context.Context, member int) error {
 	case errors.Is(err, etcd.ErrSilent) && f.silent == at:
 		// What comes next takes a watch too long to tell, or kills the member that tells it. A list goes past it.
 		f.relist, f.silent = true, 0
-		f.Log().Warn("etcd: the watch fell silent twice at one revision; everything is read anew", "revision", at)
+		f.Log().Warn("etcd: the watch fell silent twice at one revision; everything is read again", "revision", at)
 	case errors.Is(err, etcd.ErrSilent):
 		f.silent = at
 	}

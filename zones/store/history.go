@@ -85,7 +85,7 @@ func (f *follower) hold(ctx context.Context, c *etcd.Conn, here sight) error {
 		return errAgain
 	}
 	why := fmt.Errorf("%w: it was at revision %d of cluster %x and is at %d of cluster %x. What was served before "+
-		"stays; if this etcd is right (restored, or made anew), say so with: leeward accept",
+		"stays; if this etcd is right (restored, or set up again), say so with: leeward accept",
 		etcd.ErrHistory, known.Revision, known.ClusterID, here.Revision, here.ClusterID)
 	f.turns.Worked()
 	f.say(zones.HistoryChanged, why)

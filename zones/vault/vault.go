@@ -74,8 +74,8 @@ func (v *Vault) All(ctx context.Context) (*dnssec.Sealed, error) {
 }
 
 // ErrChanged says that somebody else has changed the zone's keys since they were read. Nothing was written.
-var ErrChanged = errors.New("somebody else has changed the zone's keys meanwhile, and nothing is written: look at " +
-	"`leeward key list` and try again")
+var ErrChanged = errors.New("somebody else has changed the zone's keys in the meantime, and nothing is written: look " +
+	"at `leeward key list` and try again")
 
 // Write puts keys that are new or have changed, sealed under the first secret, and takes others away, all or nothing.
 // The error wraps ErrChanged where the zone's keys are not those that are held any more. How far a roll is stays.

@@ -145,7 +145,7 @@ func trusted(zone string, set []dns.RR, sigs []*dns.RRSIG, ds []*dns.DS, now tim
 	return verify(zone, set, sigs, entry, now)
 }
 
-// mostIterations is how many additional iterations of a hash are worked out, each of which costs who validates
+// mostIterations is how many additional iterations of a hash are worked out, each of which costs the validator time
 // (CVE-2023-50868). Resolvers take a proof with more than 50 to 150 for none, and what is below for insecure; they may
 // do so with any (RFC 9276 section 3.2).
 const mostIterations = 150

@@ -166,7 +166,7 @@ func (l *Loop) harm(d *drill, now time.Time, turned []health.Target) (why string
 		case v.Fresh:
 			d.heard[v.Vantage] = true
 		case d.heard[v.Vantage]:
-			return fmt.Sprintf("vantage %s is not heard of any more", v.Vantage), false
+			return fmt.Sprintf("vantage %s is silent", v.Vantage), false
 		}
 	}
 	first := d.full == nil

@@ -38,7 +38,7 @@ func TestDrillsAreGivenUp(t *testing.T) {
 		{"an address of a pool that is nobody's", func(b *bench) {
 			b.say("fra", "idle/lb-1", "192.0.2.3", health.Down, 7)
 		}, ""},
-		{"a vantage", func(*bench) { time.Sleep(40 * time.Second) }, "vantage lon is not heard of any more"},
+		{"a vantage", func(*bench) { time.Sleep(40 * time.Second) }, "vantage lon is silent"},
 		{"etcd", func(b *bench) {
 			b.Condition(zones.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
 			time.Sleep(6 * time.Second)

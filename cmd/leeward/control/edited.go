@@ -47,7 +47,7 @@ func (l *Loop) changes(
 	if b.anew {
 		tell(history.Event{
 			Kind: history.Source, Revision: b.revision, Anew: true,
-			Text: "another history of the source was accepted: revisions begin anew",
+			Text: "another history of the source was accepted: revisions begin again",
 		}, nil)
 	}
 	edits, versions := make([]zones.Edit, 0, min(len(d.Keys), mostReplaced)), map[zones.Key]int64{}

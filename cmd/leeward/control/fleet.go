@@ -121,7 +121,7 @@ func (i Inside) Still(now time.Time) (names []string, every time.Duration) {
 func Strayed(resource, region string) admin.Problem {
 	return admin.Problem{
 		Resource: resource, Field: "region", InService: admin.InServiceNewest,
-		Message: fmt.Sprintf("no region %q; start it with a --region that there is, or add that region", region),
+		Message: fmt.Sprintf("no region %q; start it with an existing --region, or add that region", region),
 	}
 }
 
@@ -167,7 +167,7 @@ func (x *Summary) nobodyProbes(s *admin.Status) {
 	}
 	s.Problems = append(s.Problems, admin.Problem{
 		Resource: "vantages", InService: admin.InServiceOlder,
-		Message: "nobody probes: every address counts as it did last, and as up where nothing was ever known of it; " +
+		Message: "nobody probes: every address keeps its last verdict, and counts as up if it never had one; " +
 			"start leeward probe, or a server without --no-probe",
 	})
 }

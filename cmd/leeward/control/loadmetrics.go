@@ -30,7 +30,7 @@ func newLoadMetrics() *loadMetrics {
 			"Load of a pool's endpoints that are up, in the unit of its capacity.", []string{"pool"},
 		},
 		"leeward_pool_offered": {
-			"Load that a pool would have if it passed nothing on: what an autoscaler is to go by.", []string{"pool"},
+			"Load that a pool would have if it passed nothing on: the figure for an autoscaler.", []string{"pool"},
 		},
 		"leeward_pool_capacity": {
 			"What a pool's endpoints that are up are to carry (target, as warm as they are), " +
@@ -40,10 +40,10 @@ func newLoadMetrics() *loadMetrics {
 			"Share of its clients that a pool keeps, 0 to 1, the mean over policies that spill.", []string{"pool"},
 		},
 		"leeward_pool_endpoints_wanted": {
-			"Endpoints that what is offered asks for: offered by the mean target, rounded up.", []string{"pool"},
+			"Endpoints that the offered load needs: offered, divided by the mean target, rounded up.", []string{"pool"},
 		},
 		"leeward_policy_passed_on": {
-			"Share of a policy's load that its pools pass on, 0 to 1, by what is offered to them.", []string{"policy"},
+			"Share of a policy's load that its pools pass on, 0 to 1, of the load offered to them.", []string{"policy"},
 		},
 	} {
 		m.descs[name] = prometheus.NewDesc(name, about.help, about.labels, nil)

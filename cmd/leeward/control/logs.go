@@ -98,10 +98,10 @@ func (l *Loop) staleAt(now time.Time) bool {
 func (l *Loop) logUnwatched(before int) {
 	switch n := l.board.Unwatched(); {
 	case n > 0 && before == 0:
-		l.o.Log.Warn("no vantage tells of some addresses, although there was time to find out; all vantages "+
+		l.o.Log.Warn("no vantage reports some addresses, although there was time to find out; all vantages "+
 			"probe them",
 			"addresses", n)
 	case n == 0 && before > 0:
-		l.o.Log.Info("vantages tell of all addresses again")
+		l.o.Log.Info("vantages report all addresses again")
 	}
 }

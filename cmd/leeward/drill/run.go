@@ -139,7 +139,7 @@ func (d *drill) begin(ctx context.Context) error {
 			switch o, is := c.Resource.(*zones.Override); {
 			case c.Key != key:
 			case !is: // a version that cannot be read
-				return store.Plan{}, fmt.Errorf("%s has got an override meanwhile; see leeward get overrides",
+				return store.Plan{}, fmt.Errorf("%s has an override now; see leeward get overrides",
 					d.o.Target)
 			default:
 				edit.Old = o // whose time is over

@@ -102,7 +102,7 @@ func newEdge(r *run) *edge {
 		if err == nil {
 			e.secret, e.folder = secret, filepath.Join(r.State, keptFolder, "keys")
 		} else {
-			r.Log.Error("what is handed out is neither read from disk nor kept there: a restart needs etcd", "err", err)
+			r.Log.Error("handed-out keys are neither read from disk nor kept there: a restart needs etcd", "err", err)
 		}
 	}
 	began := e.now()
@@ -132,7 +132,7 @@ func ownSecret(path string) ([]byte, error) {
 	case err == nil && len(b) == sha256.Size:
 		return b, nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("the secret of what is kept: %w; mend the file, or delete it", err)
+		return nil, fmt.Errorf("the secret of the copy: %w; repair the file, or delete it", err)
 	}
 	b = make([]byte, sha256.Size)
 	_, _ = rand.Read(b) // it never fails
@@ -212,7 +212,7 @@ func (e *edge) keys(origin string, paper []byte, again bool) {
 	case err != nil:
 		if z.bad != err.Error() {
 			z.bad = err.Error()
-			e.log.Error("the keys of a zone that are handed out are not used", "zone", origin, "in use", z.keys != nil,
+			e.log.Error("the handed-out keys of a zone are not used", "zone", origin, "in use", z.keys != nil,
 				"err", err)
 		}
 		return
@@ -452,7 +452,7 @@ func behind(s *snapshot.Snapshot, now time.Time) map[string]string {
 			text := fmt.Sprintf("no newer signatures have come than those of the day from %s, which hold until %s; "+
 				"look after `leeward sign`", from, until)
 			if in.Expires().Sub(now) < nearEnd {
-				text += ": they are about to expire, and then nobody who validates takes an answer"
+				text += ": they are about to expire, and then validating resolvers get no answer"
 			}
 			what[rr.TrimDot(name.String())] = text
 		}

@@ -26,7 +26,7 @@ func TestOwnSecret(t *testing.T) {
 	if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ownSecret(path); err == nil || !strings.Contains(err.Error(), "mend the file") {
+	if _, err := ownSecret(path); err == nil || !strings.Contains(err.Error(), "repair the file") {
 		t.Errorf("of a file that is too large: %v", err)
 	}
 	if f, err := os.Stat(path); err != nil || f.Size() != 1<<20 {

@@ -95,7 +95,7 @@ func (j *Journal) run() {
 		j.mu.Unlock()
 		_, _ = j.to.Write(lines) // if it fails there is nobody to tell
 		if unread > 0 {
-			j.told.Warn("lines of this log are lost: who reads it did not", "lines", unread)
+			j.told.Warn("lines of this log are lost: its reader was too slow", "lines", unread)
 		}
 		j.mu.Lock()
 		j.writing = false

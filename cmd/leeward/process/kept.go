@@ -81,7 +81,7 @@ func (k *kept) read(keys *dnssec.Keys, e dnssec.Epoch) *dnssec.Kept {
 	old, err := dnssec.ReadKept(k.path(keys.Origin(), e), keys)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			k.log.Warn("signatures on disk are not used: the zone is signed anew",
+			k.log.Warn("signatures on disk are not used: the zone is signed again",
 				"zone", rr.TrimDot(keys.Origin().String()), "err", err)
 		}
 		return nil

@@ -108,7 +108,7 @@ func (k *keyring) start() {
 	defer k.finding.Unlock()
 	if k.sealed != nil {
 		k.sealed.load()
-		k.tell("", nil, errors.New("etcd has not told of the zone's keys yet, and none are kept under --state"))
+		k.tell("", nil, errors.New("etcd has not delivered the zone's keys yet, and --state has no copy of them"))
 	}
 	f := k.list()
 	if f == nil {
@@ -142,7 +142,7 @@ func (k *keyring) list() keyPlace {
 
 // unread says that the folder cannot be listed.
 func (k *keyring) unread() error {
-	return fmt.Errorf("the folder of keys cannot be read: %w; mend it, or name another one by --keys", k.closed)
+	return fmt.Errorf("the folder of keys cannot be read: %w; correct that, or name another one by --keys", k.closed)
 }
 
 // take takes in what a batch says about keys, before the loop gets the batch, so that a zone and its keys arrive at the
@@ -291,7 +291,7 @@ func (k *keyring) lacks(had, have *dnssec.Keys) error {
 		if key.Times.Published(now) && !have.Has(key.Key) {
 			if k.sealed != nil {
 				return fmt.Errorf("key %s is gone from etcd, and its DNSKEY is in the zone: import it again from a "+
-					"copy (`leeward key import`); `leeward key retire` has a key go", key.Place())
+					"copy (`leeward key import`); `leeward key retire` retires a key", key.Place())
 			}
 			return fmt.Errorf("the files of key %s are gone, and its DNSKEY is in the zone: put them back, or retire "+
 				"it first (`leeward key retire`)", key.FileName())

@@ -101,10 +101,10 @@ func (o *opened) tell(log *slog.Logger, now poolless) {
 		before = *last
 	}
 	o.began(log, without(now.open, before.open), len(now.open), "a policy fails open: no pool is available to some "+
-		"clients, who are answered as if all were healthy")
+		"clients, which are answered as if all were healthy")
 	for _, says := range []string{steer.SaysNoData.String(), steer.SaysServFail.String()} {
 		was, is := saying(before.denied, says), saying(now.denied, says)
-		o.began(log, without(is, was), len(is), "a policy has no available pool for some clients, who are told "+
+		o.began(log, without(is, was), len(is), "a policy has no available pool for some clients, who get "+
 			says+" (whenAllDown)")
 	}
 	was, is := before.names(), now.names()

@@ -51,7 +51,7 @@ func TestDenyingIsNotOpen(t *testing.T) {
 	var log bytes.Buffer
 	denied := []admin.Denied{{Policy: "a.test", Says: "NODATA"}}
 	o.tell(slog.New(slog.NewTextHandler(&log, nil)), poolless{denied: denied})
-	if text := log.String(); !strings.Contains(text, "told NODATA") || strings.Contains(text, "open") {
+	if text := log.String(); !strings.Contains(text, "get NODATA") || strings.Contains(text, "open") {
 		t.Errorf("the log says %s", text)
 	}
 	if n := testutil.CollectAndCount(o, "leeward_policy_failing_open"); n != 0 {

@@ -300,8 +300,8 @@ func (r *roller) idle(ctx context.Context, origin rr.Name, z *zones.Zone, keys *
 			return "dnssec.algorithm does nothing beside dnssec.foreign, as all who sign a zone must sign by the " +
 				"same algorithms (RFC 8901): take the others' keys out first", nil
 		case keys.Moves(now):
-			return "the keys are to be of another algorithm (dnssec.algorithm), and other changes are under way by " +
-				"their times: `leeward key list`; `leeward key retire` has a key go", nil
+			return "the keys should have another algorithm (dnssec.algorithm), and other changes are under way by " +
+				"their times: `leeward key list`; `leeward key retire` retires a key", nil
 		}
 		return "", r.begin(ctx, origin, z, roll, dnssec.RollsAlgorithm, a,
 			"they are of another algorithm than the zone says")

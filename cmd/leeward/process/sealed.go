@@ -148,7 +148,7 @@ func (o *opening) Read(origin rr.Name) (*dnssec.Keys, error) {
 	zone := rr.TrimDot(origin.String())
 	switch {
 	case len(o.Values(origin)) == 0 && !o.heard:
-		return nil, errors.New("etcd has not told of the zone's keys yet, and none are kept under --state")
+		return nil, errors.New("etcd has not delivered the zone's keys yet, and --state has no copy of them")
 	case len(o.Values(origin)) == 0:
 		return nil, fmt.Errorf("%w in etcd; make one by `leeward key generate %s --etcd URL --key-secret-file FILE`, "+
 			"or give every server the same key files by --keys", dnssec.ErrNoKey, zone)

@@ -329,5 +329,5 @@ func TestSealedKeysWithoutEtcd(t *testing.T) {
 	if got := a.signed("www.example.test.", dns.TypeA); got != "rcode 2\nEDE 24" {
 		t.Errorf("with neither etcd nor keys: %s", got)
 	}
-	a.awaitProblem("etcd has not told of the zone's keys yet")
+	a.awaitProblem("etcd has not delivered the zone's keys yet")
 }

@@ -146,7 +146,7 @@ var (
 			"earlier day are in use), near (the first signatures expire soon), expired.",
 		[]string{"state"}, nil)
 	signedNearest = prometheus.NewDesc("leeward_dnssec_expiry_seconds",
-		"Time until the first signature of any zone expires, by who signs: leeward (this server), sign "+
+		"Time until the first signature of any zone expires, by signer: leeward (this server), sign "+
 			"(leeward sign, elsewhere), primary. Below 0: it has expired.",
 		[]string{"signer"}, nil)
 	signedExpires = prometheus.NewDesc("leeward_dnssec_zone_expiry_seconds",

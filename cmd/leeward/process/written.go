@@ -111,7 +111,7 @@ type writtenMetrics struct{ of *signatory }
 
 var (
 	writtenZones = prometheus.NewDesc("leeward_sign_zones",
-		"Zones that are signed for others, by what is in etcd: ahead (today's signatures, and the next day's), short "+
+		"Zones that are signed for others, by what etcd has: ahead (today's signatures, and the next day's), short "+
 			"(not all of the next day's, which begins within 20 hours), behind (not all of today's, for 10 seconds).",
 		[]string{"state"}, nil)
 	writtenAheadFor = prometheus.NewDesc("leeward_sign_ahead_seconds",
@@ -187,7 +187,7 @@ var (
 	edgeUntrusted = prometheus.NewDesc("leeward_edge_keys_refused",
 		"Zones whose keys, as handed out in etcd, are refused.", nil, nil)
 	edgeWaiting = prometheus.NewDesc("leeward_edge_zones_waiting",
-		"Signed zones that stay as they were because signatures of what is configured have not come.", nil, nil)
+		"Signed zones that stay as they were because signatures of the new configuration have not come.", nil, nil)
 	edgeWaits = prometheus.NewDesc("leeward_edge_waiting_seconds",
 		"For how long the first of these has waited; 0: none does.", nil, nil)
 )
