@@ -23,6 +23,17 @@ type spotted struct {
 	Name, State, Words string
 }
 
+// mostLabel is how many characters of a name stand on the map; its title has all of it.
+const mostLabel = 20
+
+// Label is the name as it stands on the map.
+func (s spotted) Label() string {
+	if all := []rune(s.Name); len(all) > mostLabel {
+		return string(all[:mostLabel-1]) + "…"
+	}
+	return s.Name
+}
+
 // arrow shows where the clients of a region go that is out.
 type arrow struct {
 	Path, Head string

@@ -181,6 +181,21 @@ func calm() *admin.Status {
 	return s
 }
 
+// A name that is longer than the map is wide is cut there, and whole in its title.
+func TestLongNameOnTheMap(t *testing.T) {
+	s := calm()
+	s.Regions[0].Region = strings.Repeat("é", 60)
+	_, page := get(t, console.New(options(s)), "/")
+	for _, want := range []string{
+		`text-anchor="middle">` + strings.Repeat("é", 19) + "…</text>",
+		"<title>" + strings.Repeat("é", 60) + ": answers</title>",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+}
+
 // A server that has lost etcd hears of nobody. The page says that once, and does not blame the others.
 func TestCutOff(t *testing.T) {
 	s := calm()
