@@ -1,16 +1,16 @@
-// Package rrl limits how many responses of a kind a network is sent a second, so that a server is of no use to those
-// who forge the addresses of others to have them flooded. (Response rate limiting, as BIND, NSD and Knot have it.)
+// Package rrl limits how many responses of a kind a network gets in a second. So an attacker who forges addresses gains
+// nothing by flooding others through this server. (Response rate limiting, as in BIND, NSD and Knot.)
 //
-// Each bucket belongs to a client prefix, a kind of response and a name: that of the RRset, the wildcard, the zone that
-// says no, or the cut. It holds one second's worth of responses and fills at the rate. It is one word of memory: a tag
-// out of the hash of its key, and the time at which it will be full again, counted in responses since the start (the
-// theoretical arrival time of GCRA). A bucket that is full is the same as none, so buckets go by themselves: those in
-// use are no more than the responses of a second divided by the rate, and the table never has to be swept.
+// Each bucket belongs to a client prefix, a kind of response and a name: that of the RRset, the wildcard, the zone of a
+// negative answer, or the cut. It holds one second's worth of responses and fills at the rate. It is one word of
+// memory: a tag from the hash of its key, and the time at which it will be full again, counted in responses since the
+// start (the theoretical arrival time of GCRA). A full bucket is the same as none, so buckets need not be removed. The
+// number in use is at most the responses of a second divided by the rate, and the table never has to be swept.
 //
-// The table has a fixed size and is shared by all workers, so that a limit holds in total however many there are. A key
-// has one cache line of eight buckets to be in. It is read and written by atomic operations: no lock, no allocation.
-// Where all eight are in use by others, the one nearest to full gives way: too many clients at once make the limit
-// milder, never stricter. Hashes have random seeds: nobody can aim at a bucket.
+// The table has a fixed size and is shared by all workers, so a limit holds for all of them together. Each key has one
+// cache line of eight buckets. They are read and written by atomic operations: no lock, no allocation. If all eight are
+// in use by other keys, the fullest gives way. So too many clients at once make the limit milder, never stricter.
+// Hashes have random seeds, so nobody can aim at a bucket.
 package rrl
 
 import (
@@ -23,18 +23,18 @@ import (
 	"unsafe"
 )
 
-// Kind is what a response says. Each kind has buckets of its own.
+// Kind is the kind of a response. Each kind has buckets of its own.
 type Kind uint8
 
-// The kinds, and the name that goes with each.
+// The kinds, and the name that each is counted by.
 const (
-	Error    Kind = iota // what none of the others is: no name
-	Answer               // an RRset: its owner, or the wildcard or DNAME that it was made from
-	Negative             // NXDOMAIN, or no data of the type: the zone, since there are names without end
-	Referral             // a delegation: the name of the cut
+	Error    Kind = iota // anything else: by no name
+	Answer               // an RRset: by its owner, or by the wildcard or DNAME that it was made from
+	Negative             // NXDOMAIN or no data: by the zone, because the number of names is unlimited
+	Referral             // a delegation: by the name of the cut
 )
 
-// What counts as one client: the network that one forged victim is in.
+// A client is a network: that of one victim of forged addresses.
 const (
 	IPv4Bits = 24
 	IPv6Bits = 56
@@ -51,7 +51,7 @@ const (
 // Options are a Limiter's settings.
 type Options struct {
 	Rate   int            // responses a second and bucket, 1 to MaxRate
-	Slip   int            // one in so many limited responses is sent truncated; 0: none, so that all are dropped
+	Slip   int            // one in this many limited responses is sent truncated; 0: all are dropped
 	Exempt []netip.Prefix // clients that are not limited
 }
 
@@ -65,19 +65,19 @@ type Limiter struct {
 	evicted atomic.Uint64
 }
 
-// line is what one key is looked for in: a cache line.
+// line has the buckets among which a key is looked for: a cache line.
 type line [8]atomic.Uint64
 
-// A bucket's word: the tag above, the time below.
+// The word of a bucket: the tag in the high bits, the time in the low ones.
 const (
 	timeBits = 40
 	timeMask = 1<<timeBits - 1
 )
 
-// Time is a moment, in responses that a bucket would have let through since the start: see At.
+// Time is a moment, counted in responses that a bucket would have let through since the start: see At.
 type Time uint64
 
-// New returns a limiter whose buckets are full. It fails for a rate or a slip out of range.
+// New returns a limiter whose buckets are full. It fails if the rate or the slip is out of range.
 func New(o Options) (*Limiter, error) {
 	if o.Rate < 1 || o.Rate > MaxRate {
 		return nil, fmt.Errorf("rate limit: %d responses a second are out of range; give 1 to %d", o.Rate, MaxRate)
@@ -91,7 +91,7 @@ func New(o Options) (*Limiter, error) {
 	}, nil
 }
 
-// At turns the time since the start into the limiter's unit. One result is good for a batch of responses.
+// At converts the time since the start to the limiter's unit. One result is enough for a batch of responses.
 func (l *Limiter) At(since time.Duration) Time {
 	high, low := bits.Mul64(uint64(max(since, 0)), l.rate)
 	// modulo 2^64, of which 40 bits are looked at
@@ -100,18 +100,18 @@ func (l *Limiter) At(since time.Duration) Time {
 }
 
 // Allow takes a response of the kind out of the client's bucket for the name, and reports whether there was one left.
-// The name is given by its hash, under a seed that nobody else knows; 0 where the kind has none. An IPv4 client must
-// come as such, not mapped to IPv6.
+// The name is given by its hash, under a seed that nobody else knows; 0 if the kind has no name. An IPv4 client must
+// not be mapped to IPv6.
 func (l *Limiter) Allow(now Time, client netip.Addr, kind Kind, name uint64) bool {
 	return l.take(uint64(now), l.key(client, kind, name))
 }
 
-// Bucket returns where Allow will look for the bucket, so that a caller can fetch that into the cache before.
+// Bucket returns where Allow will look for the bucket, so that a caller can fetch that into the cache in advance.
 func (l *Limiter) Bucket(client netip.Addr, kind Kind, name uint64) unsafe.Pointer {
 	return unsafe.Pointer(&l.lines[l.key(client, kind, name)&uint64(len(l.lines)-1)])
 }
 
-// Exempt reports whether the client is one of those that are not limited. Ask it of those that would be.
+// Exempt reports whether the client has no limit. It takes longer, so call it only if Allow returned false.
 func (l *Limiter) Exempt(client netip.Addr) bool {
 	for _, p := range l.exempt {
 		if p.Contains(client) {
@@ -121,11 +121,11 @@ func (l *Limiter) Exempt(client netip.Addr) bool {
 	return false
 }
 
-// Slip reports whether a limited response is sent truncated rather than dropped, by a random number: a client that is
-// one of many in its prefix gets through by TCP sooner or later, whatever pattern the others ask in.
+// Slip reports whether a limited response is sent truncated rather than dropped, by a random number. So one client
+// among many in its prefix gets through by TCP sooner or later, whatever pattern the others ask in.
 func (l *Limiter) Slip(random uint64) bool { return l.slip > 0 && random%l.slip == 0 }
 
-// key hashes what a bucket is for.
+// key hashes a bucket's client, kind and name.
 func (l *Limiter) key(client netip.Addr, kind Kind, name uint64) uint64 {
 	var prefix uint64
 	if client.Is4() {
@@ -142,11 +142,11 @@ func (l *Limiter) key(client netip.Addr, kind Kind, name uint64) uint64 {
 	return high ^ low
 }
 
-// take is Allow for a key's hash: the low bits say the line, the high ones are the tag.
+// take is Allow for the hash of a key. Its low bits choose the line, its high bits are the tag.
 func (l *Limiter) take(now, key uint64) bool {
 	at := &l.lines[key&uint64(len(l.lines)-1)]
 	tag := key &^ timeMask
-	for range 4 { // whoever loses the race for a bucket that often is let through
+	for range 4 { // after losing the race for a bucket this often, the response goes out
 		var slot *atomic.Uint64
 		word, lacks, mine := uint64(0), uint64(1<<timeBits), false
 		for i := range at {

@@ -9,7 +9,7 @@ import (
 	"leeward/zones/disk"
 )
 
-// mostText is how long a file of keys may be, octets.
+// mostText is the size of the largest file of keys, in octets.
 const mostText = 1 << 20
 
 // ReadFiles reads all keys of some files, as Parse does, into one ring.
@@ -40,8 +40,8 @@ func ReadFiles(files ...string) (*Ring, error) {
 //
 //	key "name" { algorithm hmac-sha256; secret "base64"; };
 //
-// Comments are those of BIND. An algorithm may be cut short to a number of bits, as in hmac-sha256-128. Errors say the
-// file and the line.
+// Comments are those of BIND. An algorithm may have a number of bits to which MACs are cut, as in hmac-sha256-128.
+// Errors say the file and the line.
 func Parse(file, text string) ([]*Key, error) {
 	p := &parser{file: file, text: text, line: 1}
 	var keys []*Key
@@ -143,7 +143,7 @@ func (p *parser) key() (*Key, error) {
 	}
 }
 
-// readAlgorithm reads an algorithm's name, with or without a number of bits that MACs are cut to.
+// readAlgorithm reads the name of an algorithm, with or without the number of bits to which MACs are cut.
 func readAlgorithm(text string) (Algorithm, int, error) {
 	base := strings.TrimSuffix(strings.ToLower(text), ".")
 	for i, a := range algorithms {
@@ -168,13 +168,13 @@ func readAlgorithm(text string) (Algorithm, int, error) {
 	return 0, 0, fmt.Errorf("algorithm %q is unknown; take hmac-sha256, hmac-sha384 or hmac-sha512", text)
 }
 
-// parser takes a file apart into words.
+// parser splits a file into words.
 type parser struct {
 	file, text string
 	at, line   int
 }
 
-// token is a word, a string in quotes, or a mark of its own: one of { } ;
+// token is a word, a string in quotes, or one of the marks { } ;
 type token struct {
 	text      string
 	mark, end bool

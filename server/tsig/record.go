@@ -26,8 +26,8 @@ var (
 	errPlace = errors.New("a TSIG record that is not the last one")
 )
 
-// find returns where the TSIG record of a message begins, 0 if it has none. It walks all of the message, follows no
-// compression pointer, and reports what cannot be read.
+// find returns where the TSIG record of a message begins, or 0 if it has none. It walks the whole message, follows no
+// compression pointer, and returns an error if something cannot be read.
 func find(msg []byte) (int, error) {
 	if len(msg) < wire.HeaderSize {
 		return 0, errForm
@@ -98,8 +98,8 @@ func read(msg []byte, at int) (*record, error) {
 	return &r, nil
 }
 
-// unsigned returns the message as it was before the record that begins there was added, in memory of its own: with the
-// ID that it had, and without counting the record (RFC 8945 section 4.3.2).
+// unsigned returns a copy of the message as it was before the TSIG record at that place was added: with its original
+// ID, and without counting the record (RFC 8945 section 4.3.2).
 func unsigned(msg []byte, at int, id uint16) []byte {
 	m := append([]byte(nil), msg[:at]...)
 	binary.BigEndian.PutUint16(m, id)
@@ -107,8 +107,8 @@ func unsigned(msg []byte, at int, id uint16) []byte {
 	return m
 }
 
-// name reads the name at that place, in lower case and uncompressed, and returns where it ends. Pointers lead backwards
-// only, so it ends.
+// name reads the name at that place, in lower case and uncompressed, and returns where it ends. It accepts only
+// pointers that lead backwards, so it ends.
 func name(msg []byte, at int) (n string, end int, err error) {
 	var buf [wire.MaxName]byte
 	size, lowest := 0, at
@@ -151,7 +151,7 @@ func name(msg []byte, at int) (n string, end int, err error) {
 	}
 }
 
-// wireName turns the name of a key into wire form, lower case. Escapes are no part of it.
+// wireName returns the name of a key in wire form and lower case. It knows no escapes.
 func wireName(s string) (string, error) {
 	trimmed := strings.ToLower(strings.TrimSuffix(s, "."))
 	var b []byte
@@ -172,7 +172,7 @@ func wireName(s string) (string, error) {
 	return string(b), nil
 }
 
-// presentation is wireName's way back.
+// presentation is the inverse of wireName.
 func presentation(owner string) string {
 	var labels []string
 	for len(owner) > 1 {

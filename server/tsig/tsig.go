@@ -1,9 +1,9 @@
 // Package tsig signs DNS messages with a shared secret and checks such signatures (RFC 8945), on the messages' bytes.
 //
-// Keys come from files in BIND's form (ReadFiles) and make a Ring. A server asks Ring.Verify about each request: the
-// Session that it returns signs the replies, one or a stream of them, and the Fault that it returns makes the reply
-// that says what was wrong. A requester signs with Key.Request and gives each message that comes back to the Answers
-// that it returned. What is secret is compared in constant time.
+// Keys come from files in BIND's form (ReadFiles) and make a Ring. A server calls Ring.Verify with each request. If
+// that returns a Session, the Session signs the replies, one or a stream of them. If it returns a Fault, the Fault
+// makes the reply that says what was wrong. A requester signs with Key.Request, and gives each message that comes back
+// to the Answers that this returned. Secrets are compared in constant time.
 package tsig
 
 import (
@@ -18,10 +18,10 @@ import (
 	"leeward/server/wire"
 )
 
-// Fudge is how far the clocks of both sides may be apart.
+// Fudge is the largest difference between the clocks of both sides.
 const Fudge = 300 * time.Second
 
-// The errors that a TSIG record says (RFC 8945 section 3), beside wire.RcodeNotAuth in the header.
+// The errors in a TSIG record (RFC 8945 section 3), beside wire.RcodeNotAuth in the header.
 const (
 	BadSig   uint16 = 16
 	BadKey   uint16 = 17
@@ -32,7 +32,7 @@ const (
 // Algorithm is how a MAC is made.
 type Algorithm uint8
 
-// The algorithms. HMAC-MD5 and HMAC-SHA1 are refused: RFC 8945 section 6 has no use for them any more.
+// The algorithms. HMAC-MD5 and HMAC-SHA1 are refused: RFC 8945 section 6 advises against them.
 const (
 	SHA256 Algorithm = iota
 	SHA384
@@ -78,7 +78,7 @@ func NewKey(name string, algorithm Algorithm, secret []byte) (*Key, error) {
 	}, nil
 }
 
-// Ring is the keys of a server, by name. It does not change; nil is one without keys.
+// Ring has the keys of a server, by name. It does not change. A nil Ring has no keys.
 type Ring struct{ keys map[string]*Key } // by the name's wire form
 
 // NewRing makes a ring. A name that is there twice is an error.
@@ -93,7 +93,7 @@ func NewRing(keys ...*Key) (*Ring, error) {
 	return r, nil
 }
 
-// Key returns the key of a name, lower case without the final dot; nil if there is none.
+// Key returns the key of a name, in lower case without the final dot, or nil if there is none.
 func (r *Ring) Key(name string) *Key {
 	owner, err := wireName(name)
 	if r == nil || err != nil {
@@ -119,8 +119,8 @@ func (k *Key) mac(parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// prior is the MAC of the message before as it goes into the next digest (RFC 8945 section 4.3.1), nothing if there is
-// none.
+// prior returns the MAC of the previous message as it goes into the next digest (RFC 8945 section 4.3.1); nothing if
+// there is none.
 func prior(mac []byte) []byte {
 	if mac == nil {
 		return nil
@@ -128,14 +128,14 @@ func prior(mac []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(mac))), mac...)
 }
 
-// times are Time Signed and Fudge (RFC 8945 section 4.3.3).
+// times returns Time Signed and Fudge (RFC 8945 section 4.3.3).
 func times(signed uint64, fudge uint16) []byte {
 	b := binary.BigEndian.AppendUint16(nil, uint16(signed>>32))
 	b = binary.BigEndian.AppendUint32(b, uint32(signed))
 	return binary.BigEndian.AppendUint16(b, fudge)
 }
 
-// variables are what of the record itself is signed (RFC 8945 section 4.3.3).
+// variables returns the fields of the record itself that are signed (RFC 8945 section 4.3.3).
 func (r *record) variables() []byte {
 	b := append([]byte(nil), r.owner...)
 	b = binary.BigEndian.AppendUint16(b, wire.ClassANY)
@@ -147,7 +147,7 @@ func (r *record) variables() []byte {
 	return append(b, r.other...)
 }
 
-// appendTo appends the record to a message and counts it in.
+// appendTo appends the record to a message and counts it in the header.
 func (r *record) appendTo(msg []byte) []byte {
 	msg = append(msg, r.owner...)
 	msg = binary.BigEndian.AppendUint16(msg, wire.TypeTSIG)
@@ -166,8 +166,8 @@ func (r *record) appendTo(msg []byte) []byte {
 	return msg
 }
 
-// sign appends a TSIG record. before is what goes into the digest ahead of the message; stream leaves the variables out
-// but for the times. It returns the MAC too.
+// sign appends a TSIG record, and returns the MAC too. before goes into the digest ahead of the message. With stream,
+// only the times of the variables go in.
 func (k *Key) sign(msg, before []byte, stream bool, now time.Time, code uint16, other []byte) (signed, mac []byte) {
 	r := record{
 		owner: k.wire, algorithm: algorithms[k.Algorithm].wire, signed: uint64(now.Unix()),
@@ -182,7 +182,7 @@ func (k *Key) sign(msg, before []byte, stream bool, now time.Time, code uint16, 
 	return r.appendTo(msg), r.mac
 }
 
-// Room is how many octets signing adds to a message, at most.
+// Room returns the most octets that signing adds to a message.
 func (k *Key) Room() int {
 	return len(k.wire) + 10 + len(algorithms[k.Algorithm].wire) + 16 + k.size + 6
 }

@@ -10,15 +10,15 @@ import (
 	"leeward/server/wire"
 )
 
-// Session is a request whose signature holds: it signs the replies. A nil one, of a request without TSIG, signs
+// Session is a request with a valid signature. It signs the replies. A nil Session, for a request without TSIG, signs
 // nothing.
 type Session struct {
 	Key   *Key
-	mac   []byte // of the request, then of the reply before
-	reply bool   // one was signed
+	mac   []byte // of the request, then of the previous reply
+	reply bool   // a reply was signed
 }
 
-// KeyName returns the name of the key that the request was signed with, and "" for a nil Session.
+// KeyName returns the name of the key that signed the request. For a nil Session it returns "".
 func (s *Session) KeyName() string {
 	if s == nil {
 		return ""
@@ -26,23 +26,23 @@ func (s *Session) KeyName() string {
 	return s.Key.Name
 }
 
-// Fault is what is wrong with a request's TSIG.
+// Fault says what is wrong with a request's TSIG.
 type Fault struct {
 	Rcode uint16 // of the reply: wire.RcodeFormErr, or wire.RcodeNotAuth
 	Code  uint16 // of the TSIG record: BadKey, BadSig, BadTime, BadTrunc; 0 where Rcode is FORMERR
 	Why   string
 
 	request *record
-	key     *Key // that signs the reply all the same; nil: none
+	key     *Key // signs the reply nevertheless; nil: none does
 }
 
 func (f *Fault) Error() string { return f.Why }
 
-// Known reports whether the request was made with a key of ours all the same: its time, or the length of its MAC, is
-// wrong.
+// Known reports whether the request was nevertheless made with a key of ours: only its time, or the length of its MAC,
+// is wrong.
 func (f *Fault) Known() bool { return f != nil && f.key != nil }
 
-// Verify checks a request's TSIG. It returns (nil, nil) for an unsigned message, a Session if the TSIG holds, and
+// Verify checks a request's TSIG. It returns (nil, nil) for an unsigned message, a Session if the TSIG is valid, and
 // otherwise a Fault. It only reads the message.
 func (r *Ring) Verify(msg []byte, now time.Time) (*Session, *Fault) {
 	at, err := find(msg)
@@ -86,7 +86,7 @@ func (r *Ring) Verify(msg []byte, now time.Time) (*Session, *Fault) {
 	return &Session{Key: key, mac: append([]byte(nil), rec.mac...)}, nil
 }
 
-// timely checks that a message is of now, give or take its fudge.
+// timely checks that the time of a message is the present, give or take its fudge.
 func (r *record) timely(now time.Time) error {
 	off := now.Unix() - int64(r.signed)
 	if off > int64(r.fudge) || -off > int64(r.fudge) {
@@ -95,8 +95,8 @@ func (r *record) timely(now time.Time) error {
 	return nil
 }
 
-// Sign appends a TSIG record to a reply, which may grow in place, and returns it. The first is signed as the reply to
-// the request, those after it as going on from the one before (RFC 8945 section 5.3.1).
+// Sign appends a TSIG record to a reply, which may grow in place, and returns the reply. The first reply is signed as
+// the answer to the request, each later one as the continuation of the one before (RFC 8945 section 5.3.1).
 func (s *Session) Sign(msg []byte, now time.Time) []byte {
 	if s == nil {
 		return msg
@@ -106,7 +106,7 @@ func (s *Session) Sign(msg []byte, now time.Time) []byte {
 	return msg
 }
 
-// Room is how many octets Sign adds to a message, at most.
+// Room returns the most octets that Sign adds to a message.
 func (s *Session) Room() int {
 	if s == nil {
 		return 0
@@ -114,8 +114,8 @@ func (s *Session) Room() int {
 	return s.Key.Room()
 }
 
-// Sign appends to the reply the TSIG record that says what is wrong (RFC 8945 section 5.3.2): with a MAC where the key
-// is known to be the requester's. After FORMERR there is none.
+// Sign appends a TSIG record to the reply that says what is wrong (RFC 8945 section 5.3.2). It has a MAC if the key is
+// known to be the requester's. With FORMERR there is no such record.
 func (f *Fault) Sign(msg []byte, now time.Time) []byte {
 	if f.request == nil {
 		return msg
@@ -137,32 +137,32 @@ func (f *Fault) Sign(msg []byte, now time.Time) []byte {
 	return r.appendTo(msg)
 }
 
-// Answers checks what comes back for one request: a message, or a stream of them.
+// Answers checks the answer to one request: a message, or a stream of them.
 type Answers struct {
 	key      *Key
-	mac      []byte // of the request, then of the message signed last
+	mac      []byte // of the request, then of the last signed message
 	pending  []byte // unsigned messages since then, as they go into the next digest
 	unsigned int    // how many
 	first    bool   // nothing has come yet
 }
 
-// MaxUnsigned is how many messages of a stream may go by without a signature (RFC 8945 section 5.3.1).
+// MaxUnsigned is how many messages of a stream may follow each other without a signature (RFC 8945 section 5.3.1).
 const MaxUnsigned = 99
 
-// maxPending bounds what unsigned messages may hold in memory, octets.
+// maxPending bounds the memory of unsigned messages, in octets.
 const maxPending = MaxUnsigned * (1 << 16)
 
-// Request signs a request, appending to the message, and returns what checks the answers.
+// Request signs a request by appending to the message. It returns the Answers that check what comes back.
 func (k *Key) Request(msg []byte, now time.Time) ([]byte, *Answers) {
 	signed, mac := k.sign(msg, nil, false, now, 0, nil)
 	return signed, &Answers{key: k, mac: mac, first: true}
 }
 
-// ErrUnsigned is why an answer without TSIG is not believed.
+// ErrUnsigned is the error for an answer without TSIG.
 var ErrUnsigned = errors.New("the answer is not signed")
 
-// Next checks the next message that came back. The first must be signed; of those after it, each or at least every
-// hundredth. The message is only read.
+// Next checks the next message that came back. The first one must be signed, and later at least one in a hundred. It
+// only reads the message.
 func (a *Answers) Next(msg []byte, now time.Time) error {
 	at, err := find(msg)
 	if err != nil {
@@ -214,7 +214,7 @@ func (a *Answers) End() error {
 	return nil
 }
 
-// refusal is what the other side's TSIG record says.
+// refusal returns the error in the other side's TSIG record.
 func refusal(code uint16) error {
 	switch code {
 	case BadSig:

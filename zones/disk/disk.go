@@ -1,11 +1,11 @@
-// Package disk reads files that may be anything and writes files that must never be half there.
+// Package disk reads files that may be anything, and writes files that must never be incomplete.
 //
 // A path that an operator names, or that lies in a folder of theirs, can be a FIFO, a device or a file of a terabyte.
-// Opening or reading one of those can take for ever, and a signal does not end it. So nothing here waits: what is not
-// a regular file is an error that says what it is, and what is read is bounded.
+// Opening or reading one of those can take for ever, and a signal does not end it. So nothing here waits: a path that
+// is not a regular file is an error that says what it is, and reading is bounded.
 //
-// What is written replaces the old file as a whole. After a crash or a power cut at any moment, the old file or the
-// new one is there, never a part of one.
+// A written file replaces the old one as a whole. After a crash or a power cut at any moment, the old file or the new
+// one is there, never a part of one.
 package disk
 
 import (
@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// ErrNotRegular is in the error of a path that is there and is not a regular file.
+// ErrNotRegular is in the error of a path that exists but is not a regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
 // ErrTooLarge is in the error of a file that has more octets than the reader allows.
@@ -31,7 +31,7 @@ var ErrTooLarge = errors.New("too large")
 // ErrNotRegular, and says what is there, for anything else; otherwise it is that of os.Open.
 func Open(path string) (*os.File, error) { return open(path, os.Stat, os.OpenFile) }
 
-// OpenIn is Open of a path within a folder, which neither the path nor a symbolic link on its way leaves.
+// OpenIn is Open of a path within a folder. Neither the path nor a symbolic link on its way can leave the folder.
 func OpenIn(root *os.Root, path string) (*os.File, error) {
 	return open(path, root.Stat, root.OpenFile)
 }
@@ -44,7 +44,7 @@ func open(
 	status, err := stat(path)
 	if err != nil {
 		if failed, is := err.(*fs.PathError); is {
-			failed.Op = "open" // which call found out is nobody's concern
+			failed.Op = "open" // the name of the system call helps nobody
 		}
 		return nil, err
 	}
@@ -63,17 +63,17 @@ func open(
 		f.Close()
 		return nil, err
 	}
-	// Some files below /proc say that they are regular and empty, and block: /proc/kmsg. Those know deadlines.
+	// Some files below /proc claim to be regular and empty, but block, such as /proc/kmsg. They support deadlines.
 	if status.Size() == 0 {
 		_ = f.SetReadDeadline(time.Now().Add(patience))
 	}
 	return f, nil
 }
 
-// patience is how long files that only say that they are regular are waited for.
+// patience is how long to wait for a file that only claims to be regular.
 const patience = time.Second
 
-// regular returns the error for a path that is not a regular file, by the mode that it has.
+// regular returns an error if a path with this mode is not a regular file.
 func regular(path string, mode fs.FileMode) error {
 	what := ""
 	switch {
@@ -93,7 +93,8 @@ func regular(path string, mode fs.FileMode) error {
 	return &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("%w: it is %s; give a file", ErrNotRegular, what)}
 }
 
-// Exposed says that everybody on the host may open a file, and what to do; "": they may not.
+// Exposed returns a text for people if everybody on the host may open a file: that, and what to do. Otherwise it
+// returns "".
 func Exposed(path string, mode fs.FileMode) string {
 	if mode.Perm()&0o007 == 0 {
 		return ""
@@ -101,8 +102,8 @@ func Exposed(path string, mode fs.FileMode) string {
 	return fmt.Sprintf("everybody on this host may open %s (mode %#o): chmod 600 %s", path, mode.Perm(), path)
 }
 
-// Read returns what a regular file holds. The error wraps ErrTooLarge where that is more than largest octets; then no
-// more than largest octets have been read. Otherwise it is as for Open.
+// Read returns the content of a regular file. If that is more than largest octets, the error wraps ErrTooLarge, and at
+// most largest octets have been read. Other errors are those of Open.
 func Read(path string, largest int64) ([]byte, error) {
 	f, err := Open(path)
 	if err != nil {
@@ -131,11 +132,11 @@ func tooLarge(path string, largest int64) error {
 	return &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: more than %d octets", ErrTooLarge, largest)}
 }
 
-// leftover is the age from which a temporary file of an earlier write is taken for one that a crash has left.
+// leftover is the age from which a temporary file of an earlier write counts as left behind by a crash.
 const leftover = time.Hour
 
-// Write puts a file at path, with the permissions perm, that holds what write writes. The folder is made where there is
-// none. The file is written beside the old one, synced, and renamed over it, and the folder is synced. Where anything
+// Write puts a file at path, with the permissions perm and the content that write writes. If there is no folder, it
+// makes one. It writes the file beside the old one, syncs it, renames it over the old one, and syncs the folder. If any
 // of that fails, the old file is as it was and no temporary file stays. write may set the file's times; it must not
 // close it. A symbolic link at path is replaced, not followed.
 func Write(path string, perm fs.FileMode, write func(f *os.File) error) error {
@@ -164,7 +165,7 @@ func Write(path string, perm fs.FileMode, write func(f *os.File) error) error {
 	if err != nil {
 		return errors.Join(naming(path, f.Name(), err), os.Remove(f.Name()))
 	}
-	// So that the rename survives a power cut. Some file systems cannot sync a folder; the file is whole even so.
+	// This makes the rename survive a power cut. Some file systems cannot sync a folder; the file is whole even then.
 	if d, err := os.Open(folder); err == nil {
 		_ = d.Sync()
 		d.Close()
@@ -172,8 +173,8 @@ func Write(path string, perm fs.FileMode, write func(f *os.File) error) error {
 	return nil
 }
 
-// naming has an error of the temporary file name the file that is written: that is the one that people know, and who
-// tries again tells by the text whether the trouble is the same. temporary "" stands for any.
+// naming replaces the temporary file's name in an error by that of the file that is written. People know that one, and
+// a caller that tries again can tell by the text whether the error is the same. temporary "" stands for any.
 func naming(path, temporary string, err error) error {
 	var failed *fs.PathError
 	if errors.As(err, &failed) && (temporary == "" || failed.Path == temporary) {
@@ -182,16 +183,16 @@ func naming(path, temporary string, err error) error {
 	return err
 }
 
-// listed is when folders of very many files were last listed for what crashes have left. A folder with a file for each
-// of 10,000 zones would be listed 10,000 times as they are written.
+// listed is when folders with very many files were last searched for files that crashes have left. Otherwise a folder
+// with a file for each of 10,000 zones would be listed 10,000 times while they are written.
 var listed sync.Map // folder → time.Time
 
 const (
 	manyFiles  = 1000
-	listsAfter = time.Minute // in a folder of so many
+	listsAfter = time.Minute // in a folder with this many files
 )
 
-// clear removes the temporary files that crashed writes of the same file have left.
+// clear removes temporary files that crashed writes of the same file have left.
 func clear(folder, file string) {
 	if last, ok := listed.Load(folder); ok && time.Since(last.(time.Time)) < listsAfter {
 		return

@@ -10,11 +10,11 @@ import (
 // such as one that does not exist.
 type Stamp struct{ status fs.FileInfo }
 
-// StampOf is the stamp of a file whose status is known, such as that of an open one.
+// StampOf returns the stamp of a file whose status is known, such as an open one.
 func StampOf(status fs.FileInfo) Stamp { return Stamp{status} }
 
-// Look returns the stamp of what is at a path now. It follows symbolic links, so that one which leads elsewhere now is
-// another version.
+// Look returns the stamp of the file that is at a path now. It follows symbolic links, so a link that leads elsewhere
+// now counts as another version.
 func Look(path string) Stamp {
 	status, err := os.Stat(path)
 	if err != nil {
@@ -23,8 +23,8 @@ func Look(path string) Stamp {
 	return Stamp{status}
 }
 
-// Same reports whether both are of one version. Who may open a file counts: one that could not be used for its mode may
-// be usable now.
+// Same reports whether both stamps are of one version. A file's permissions count: a file that could not be read
+// because of its mode may be readable now.
 func (s Stamp) Same(o Stamp) bool {
 	if s.status == nil || o.status == nil {
 		return s.status == nil && o.status == nil
@@ -33,7 +33,7 @@ func (s Stamp) Same(o Stamp) bool {
 		s.status.Mode() == o.status.Mode()
 }
 
-// Size returns how many octets there are, 0 where there is no file.
+// Size returns the size in octets, or 0 if there is no file.
 func (s Stamp) Size() int64 {
 	if s.status == nil {
 		return 0
@@ -41,7 +41,7 @@ func (s Stamp) Size() int64 {
 	return s.status.Size()
 }
 
-// Time returns when it was written last, the zero time where there is no file.
+// Time returns when the file was last written, or the zero time if there is no file.
 func (s Stamp) Time() time.Time {
 	if s.status == nil {
 		return time.Time{}

@@ -13,14 +13,14 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxData is the most octets that RDATA can have: RDLENGTH is 16 bits.
+// maxData is the largest size of RDATA in octets: RDLENGTH has 16 bits.
 const maxData = 1<<16 - 1
 
 // ParseData reads RDATA in presentation form and returns its wire form, uncompressed. Names in it that do not end in a
 // dot are below the origin; without an origin ("") they are an error. RFC 3597's \# LENGTH HEX is understood for every
-// type. Parentheses let it run over several lines. An unquoted ";", which would begin a comment in a master file and
-// swallow what follows, is an error: people write TXT values without quotes. In TXT and its like a string of more than
-// 255 octets is cut into several, as HasLongString tells.
+// type. With parentheses it may have several lines. An unquoted ";" is an error: in a master file it would begin a
+// comment and swallow the rest, and people write TXT values without quotes. In TXT and similar types a string of more
+// than 255 octets is cut into several; HasLongString reports that.
 func ParseData(t Type, text string, origin Name) ([]byte, error) {
 	if data, err, done := parseSimple(t, text, origin); done {
 		return data, err
@@ -89,7 +89,7 @@ func parseData(t Type, text string, origin Name) ([]byte, error) {
 	return data, nil
 }
 
-// fewestFields returns how many fields the types have at least whose parser takes missing ones for zero or empty.
+// fewestFields returns the least number of fields of types whose parser takes missing fields for zero or empty.
 func fewestFields(t Type) int {
 	switch t {
 	case TypeSOA:
@@ -115,8 +115,8 @@ func countFields(text string) int {
 	return count
 }
 
-// parseSimple reads what there is most of: addresses and single names. It is done when the type is one of these and the
-// text is not something that needs the whole grammar.
+// parseSimple reads the most frequent data: addresses and single names. done is false if the type is none of these, or
+// if the text needs the whole grammar.
 func parseSimple(t Type, text string, origin Name) (data []byte, err error, done bool) {
 	switch t {
 	case TypeA, TypeAAAA:
@@ -149,7 +149,8 @@ func family(t Type) string {
 	return "IPv6"
 }
 
-// parseUnknown reads what follows \# (RFC 3597 section 5). For a type whose format is known it must be well-formed.
+// parseUnknown reads the text after \# (RFC 3597 section 5). If the type's format is known, the data must be
+// well-formed.
 func parseUnknown(t Type, text string) ([]byte, error) {
 	fields := strings.Fields(text)
 	if len(fields) == 0 {
@@ -174,8 +175,8 @@ func parseUnknown(t Type, text string) ([]byte, error) {
 	return data, nil
 }
 
-// Check reports what is wrong with RDATA in wire form: it must be well-formed where the type's format is known, and the
-// names in it uncompressed.
+// Check returns an error if RDATA in wire form is wrong: if the type's format is known, it must be well-formed, and
+// names in it must be uncompressed.
 func Check(t Type, data []byte) error {
 	if !t.Storable() {
 		return fmt.Errorf("type %s: it exists in queries only; a zone cannot hold it", t)
@@ -197,8 +198,8 @@ func Check(t Type, data []byte) error {
 	return nil
 }
 
-// checkSimple reports that RDATA of what there is most of is well-formed; where it is not, or of another type, the
-// grammar of the type has the word.
+// checkSimple reports whether RDATA of the most frequent types is well-formed. If it is not, or is of another type, the
+// grammar of the type decides.
 func checkSimple(t Type, data []byte) bool {
 	switch t {
 	case TypeA:
@@ -217,7 +218,7 @@ func checkSimple(t Type, data []byte) bool {
 		return err == nil && before+end == len(data)
 	case TypeDNSKEY, TypeCDNSKEY, TypeDS, TypeCDS:
 		return len(data) >= 4
-	case TypeRRSIG: // of which a signed zone has most
+	case TypeRRSIG: // the most frequent type of a signed zone
 		end, err := nameEnd(data[min(18, len(data)):])
 		return err == nil && 18+end < len(data)
 	case TypeTXT:
@@ -230,8 +231,8 @@ func checkSimple(t Type, data []byte) bool {
 	return false
 }
 
-// lacks reports whether a record that was read from so many octets has fields for which there were none: the parser
-// takes what is missing at the end for zero or empty.
+// lacks reports whether a record that was read from that many octets has fields that were not there: the parser takes
+// missing fields at the end for zero or empty.
 func lacks(record dns.RR, octets int) bool {
 	v := reflect.ValueOf(record).Elem()
 	for _, f := range reflect.VisibleFields(v.Type()) {
@@ -257,8 +258,8 @@ func lacks(record dns.RR, octets int) bool {
 
 const maxPointer = 0x3fff // RFC 1035 section 4.1.4
 
-// unpack reads wire form as if it were at that offset of a message; nil without an error is a type whose format is not
-// known, or one that may have no data at all.
+// unpack reads wire form as if it were at that offset of a message. It returns nil without an error if the type's
+// format is not known, or if the type may have no data at all.
 func unpack(t Type, data []byte, offset int) (dns.RR, error) {
 	if len(data) > maxData {
 		return nil, fmt.Errorf("%d octets; the most is %d", len(data), maxData)
@@ -301,7 +302,7 @@ func pack(record dns.RR) ([]byte, error) {
 	}
 }
 
-// grammarError says in our words what the parser of a type did not like: without its line, which is of a line that
+// grammarError words the error of a type's parser: without the parser's line number, which is that of a line that
 // nobody wrote, and with the likeliest remedy.
 func grammarError(err error, origin Name) string {
 	if err == nil {
@@ -318,9 +319,9 @@ func grammarError(err error, origin Name) string {
 	return text
 }
 
-// FormatData returns RDATA in presentation form, names in full with their final dot. What it returns is always read
-// back by ParseData as the same octets: where the type's own form cannot do that, or is not known, it is RFC 3597's \#
-// form.
+// FormatData returns RDATA in presentation form, with names in full and their final dot. ParseData always reads the
+// result back as the same octets: if the type's own form cannot do that, or is not known, FormatData uses the \# form
+// of RFC 3597.
 func FormatData(t Type, data []byte) (string, error) {
 	switch t {
 	case TypeA, TypeAAAA:
@@ -348,7 +349,7 @@ func FormatData(t Type, data []byte) (string, error) {
 	return `\# ` + strconv.Itoa(len(data)) + " " + strings.ToUpper(hex.EncodeToString(data)), nil
 }
 
-// singleLine reports whether the text comes through a master file's scanner as it is.
+// singleLine reports whether the text passes a master file's scanner unchanged.
 func singleLine(text string) bool {
 	var e entry
 	return !strings.ContainsAny(text, "\r\n") && e.add([]byte(text)) == nil && string(e.text) == text

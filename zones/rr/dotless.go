@@ -16,8 +16,8 @@ func (t Type) HasNames() bool {
 	return false
 }
 
-// Dotless returns the first name in RDATA in presentation form that ends in the zone's own name and not in a dot, "" if
-// there is none. It is below the origin, so that the zone's name is in it twice, and nearly always its final dot was
+// Dotless returns the first name in RDATA in presentation form that ends in the zone's own name but not in a dot, or ""
+// if there is none. Such a name is below the origin, so it has the zone's name twice; nearly always its final dot was
 // forgotten. zone is the zone's name without the final dot.
 func Dotless(t Type, text, zone string) string {
 	if len(text) < len(zone) || !t.HasNames() {
@@ -34,8 +34,8 @@ func Dotless(t Type, text, zone string) string {
 	}
 }
 
-// EndsIn reports whether a name in presentation form that has no final dot is a zone's name, or ends in it. That of the
-// root ends no such name.
+// EndsIn reports whether a name in presentation form without a final dot is a zone's name, or ends in it. For the root
+// it is always false.
 func EndsIn(name, zone string) bool {
 	at := len(name) - len(zone)
 	switch {

@@ -2,8 +2,8 @@ package rr
 
 import "errors"
 
-// entry is one entry of a master file, gathered from its lines (RFC 1035 section 5.1) into one line without comments
-// and without the parentheses that let it run over several. Quoted strings and escapes stay as they are.
+// entry is one entry of a master file (RFC 1035 section 5.1). Its lines are joined into one, without comments and
+// parentheses. Quoted strings and escapes stay as they are.
 type entry struct {
 	text    []byte
 	depth   int  // of parentheses

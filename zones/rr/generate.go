@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// generate reads what follows $GENERATE, as BIND has it: START-STOP[/STEP] OWNER [TTL] [CLASS] TYPE RDATA. The rest
-// after the range is an entry, made once for each number with the number in place of each "$".
+// generate reads the text after $GENERATE, in BIND's form: START-STOP[/STEP] OWNER [TTL] [CLASS] TYPE RDATA. The part
+// after the range is an entry. It is made once for each number, with the number in place of each "$".
 func (m *master) generate(text string) error {
 	span, rest, _ := strings.Cut(text, " ")
 	if i := strings.IndexByte(span, '\t'); i >= 0 {
@@ -65,7 +65,7 @@ func parseCount(s string) (int64, error) {
 // pattern is text with places for a number.
 type pattern []piece
 
-// piece is literal text and, where base is set, a number after it.
+// piece is literal text and, if base is set, a number after it.
 type piece struct {
 	literal string
 	base    byte // 'd', 'o', 'x', 'X', 'n' or 'N'; 0: none
@@ -73,8 +73,7 @@ type piece struct {
 	width   int
 }
 
-// parsePattern reads "$" and "${OFFSET[,WIDTH[,BASE]]}". "$$" and "\$" are a "$" that stays, and other escapes stay as
-// well.
+// parsePattern reads "$" and "${OFFSET[,WIDTH[,BASE]]}". "$$" and "\$" stand for "$" itself. Other escapes stay.
 func parsePattern(s string) (pattern, error) {
 	var p pattern
 	var literal strings.Builder
@@ -155,8 +154,8 @@ func (p piece) appendNumber(dst []byte, n int64) []byte {
 	return fmt.Appendf(dst, "%0*d", p.width, n)
 }
 
-// appendNibbles writes hexadecimal digits from the lowest, with dots between them, as ip6.arpa has them. The width
-// counts the dots as well.
+// appendNibbles writes hexadecimal digits, the lowest first, with dots between them, as in ip6.arpa. The width includes
+// the dots.
 func (p piece) appendNibbles(dst []byte, n int64) []byte {
 	digits := "0123456789abcdef"
 	if p.base == 'N' {

@@ -27,7 +27,7 @@ type RR struct {
 	Dotless string
 }
 
-// SyntaxError is what is wrong in a master file, and where.
+// SyntaxError says what is wrong in a master file, and where.
 type SyntaxError struct {
 	File string
 	Line int // from 1
@@ -40,7 +40,7 @@ func (e *SyntaxError) Error() string {
 
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
-// Limits of what one master file can ask for.
+// Limits of one master file.
 const (
 	maxInclude  = 8     // files deep
 	maxGenerate = 65536 // records of one $GENERATE
@@ -85,7 +85,7 @@ type master struct {
 
 	entry    entry
 	spoiled  bool // a line of the entry could not be read: the rest of it is passed over
-	lost     bool // the last owner could not be read: what would take it over belongs nowhere
+	lost     bool // the last owner could not be read, so records that inherit it have no owner
 	line     int  // being read
 	first    int  // of the entry
 	origin   Name
@@ -93,7 +93,7 @@ type master struct {
 	ownerRaw []byte
 	ttl      uint32
 	hasTTL   bool
-	fixedTTL bool // by $TTL, so that a record's own TTL says nothing about the next one's
+	fixedTTL bool // $TTL was given, so a record's own TTL does not apply to the next one
 }
 
 func (m *master) read(r io.Reader) error {
@@ -133,7 +133,7 @@ func (m *master) read(r io.Reader) error {
 	return nil
 }
 
-// add takes the next line, and the entry if that completes it.
+// add takes the next line, and reads the entry if the line completes it.
 func (m *master) add(line []byte) error {
 	if m.entry.depth == 0 {
 		m.first, m.spoiled = m.line, false
@@ -165,12 +165,12 @@ func (m *master) fault(err error) error {
 	return &SyntaxError{File: m.file, Line: m.first, Err: err}
 }
 
-// endless is a fault after which there is no next entry to go on with.
+// endless is a fault after which no next entry can be found.
 type endless struct{ error }
 
 func (e *endless) Unwrap() error { return e.error }
 
-// report passes a fault on, and returns nil where the reading is to go on.
+// report passes a fault on. It returns nil if the reading should go on.
 func (m *master) report(err error) error {
 	if e, is := err.(*endless); is {
 		return e.error
@@ -241,7 +241,7 @@ func (m *master) record(text []byte) error {
 		rr.Dotless = name
 	}
 	if rr.Dotless != "" && !m.origin.Under(m.apex) {
-		rr.Dotless = "" // as in files that BIND writes: the zone's name below "$ORIGIN ." is there once
+		rr.Dotless = "" // as in files that BIND writes: below "$ORIGIN ." the zone's name is there only once
 	}
 	if rr.Data, err = parseData(rr.Type, rr.Text, m.origin); err != nil {
 		return m.fault(err)
@@ -274,7 +274,7 @@ func (m *master) record(text []byte) error {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// cutToken takes the next token, up to a blank that is neither escaped nor quoted; it is empty at the end.
+// cutToken cuts off the next token, up to a blank that is neither escaped nor quoted. At the end the token is empty.
 func cutToken(text []byte) (token, rest []byte) {
 	for len(text) > 0 && isBlank(text[0]) {
 		text = text[1:]
@@ -293,7 +293,7 @@ func cutToken(text []byte) (token, rest []byte) {
 	return text, nil
 }
 
-// parseTypeToken is ParseType without a string made for the types that there are most of.
+// parseTypeToken is ParseType, but makes no string for the most frequent types.
 func parseTypeToken(token []byte) (Type, error) {
 	switch string(token) {
 	case "A":
@@ -356,7 +356,7 @@ func parseTTL(token []byte) (uint32, error) {
 	return uint32(total), nil
 }
 
-// formatAs is FormatData for data that was just read from text, which it returns where that cannot be another.
+// formatAs is FormatData for data that was just read from text. It returns that text if there is no other form.
 func formatAs(t Type, data []byte, text string) (string, error) {
 	if t == TypeA && !strings.HasPrefix(text, `\`) {
 		return text, nil // an IPv4 address has one form only

@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// Record is a resource record out of a message (RFC 1035 section 4.1.3).
+// Record is a resource record from a message (RFC 1035 section 4.1.3).
 type Record struct {
 	Owner Name
 	Type  Type
@@ -35,11 +35,11 @@ func ReadRecord(msg []byte, at int) (r Record, next int, err error) {
 	return r, next, err
 }
 
-// layout says where in RDATA names are: after some octets and some character strings.
+// layout says where RDATA has names: after some octets and some character strings.
 type layout struct{ octets, strings, names int }
 
-// layouts are the types whose names may come compressed: those of RFC 1035, and those that RFC 3597 section 4 has
-// receivers take as well.
+// layouts has the types whose names may come compressed: those of RFC 1035, and those that receivers must accept too by
+// RFC 3597 section 4.
 var layouts = map[Type]layout{
 	2: {0, 0, 1}, 3: {0, 0, 1}, 4: {0, 0, 1}, 5: {0, 0, 1}, 6: {0, 0, 2}, 7: {0, 0, 1}, 8: {0, 0, 1}, 9: {0, 0, 1},
 	12: {0, 0, 1},
@@ -76,7 +76,7 @@ func uncompressed(msg []byte, at, end int, t Type) ([]byte, error) {
 	return append(data, msg[at:end]...), nil
 }
 
-// Folds reports whether a type has names in its RDATA that count in any case.
+// Folds reports whether RDATA of a type has names whose case does not matter.
 func Folds(t Type) bool { return layouts[t].names > 0 }
 
 // Folded returns uncompressed RDATA with its names in lower case, which is how records are compared (RFC 2136 section
@@ -103,8 +103,8 @@ func Folded(t Type, data []byte) string {
 	return string(append(out, rest...))
 }
 
-// ReadName reads the name at that place of a message, uncompressed and in the case it has, and returns where what
-// follows it begins. Pointers lead backwards only, so it ends.
+// ReadName returns the name at that place of a message, uncompressed and in its own case, and the place after it. It
+// accepts only pointers that lead backwards, so it ends.
 func ReadName(msg []byte, at int) (n []byte, next int, err error) {
 	n = make([]byte, 0, 64)
 	for lowest := at; ; {

@@ -1,14 +1,14 @@
-// Package rr is names and resource record data, between what people write (RFC 1035 section 5.1) and what goes over the
-// wire (RFC 1035 section 3).
+// Package rr converts names and resource record data between the text that people write (RFC 1035 section 5.1) and wire
+// form (RFC 1035 section 3).
 //
 // A Name is its own wire form in lower case, so it is compared, hashed and copied into messages as it is, and never
 // parsed again once it has been read. RDATA stays as the operator wrote it, upper and lower case included (RFC 4343),
 // uncompressed.
 //
-// What there is most of in large zones (addresses, single names, the owner of each record) is read by hand and without
-// garbage; the grammar of each of the other types is that of github.com/miekg/dns, which the tests also use as the
-// oracle of what is done by hand here. Master files are read as a stream, by their own scanner, because errors have to
-// name the line they are on, and the file where it was included.
+// The most frequent data of large zones (addresses, single names, the owner of each record) is read by hand and without
+// garbage. For all other types the grammar of github.com/miekg/dns is used, which is also the tests' oracle for the
+// code here. Master files are read as a stream, by a scanner of our own, because errors must name their line, and the
+// included file that has it.
 package rr
 
 import (
@@ -45,8 +45,8 @@ func ParseName(s string) (Name, error) {
 	return Name(buf[:n]), nil
 }
 
-// TrimDot returns a name in presentation form without its final dot, which an escape makes part of the last label. The
-// root stays as it is.
+// TrimDot returns a name in presentation form without its final dot. An escaped dot is part of the last label and
+// stays, and so does the root.
 func TrimDot(s string) string {
 	if s == "." || !Absolute(s) {
 		return s
@@ -59,7 +59,7 @@ func Absolute(s string) bool {
 	if len(s) == 0 || s[len(s)-1] != '.' {
 		return false
 	}
-	before := 0 // backslashes, of which two are one that is meant
+	before := 0 // backslashes: two of them stand for one
 	for i := len(s) - 2; i >= 0 && s[i] == '\\'; i-- {
 		before++
 	}
@@ -167,7 +167,7 @@ func unescape(s string) (c byte, width int) {
 	return byte(v), 3
 }
 
-// CutName takes the uncompressed name off the front of wire, in lower case, and returns what follows it.
+// CutName returns the uncompressed name at the beginning of wire, in lower case, and the rest after it.
 func CutName(wire []byte) (n Name, rest []byte, err error) {
 	end, err := nameEnd(wire)
 	if err != nil {
@@ -199,8 +199,8 @@ func nameEnd(wire []byte) (int, error) {
 	return 0, errName
 }
 
-// String returns the presentation form without the final dot, "." for the root. Octets that would not be read back as
-// themselves are escaped, so that ParseName returns the same name.
+// String returns the presentation form without the final dot, and "." for the root. It escapes octets where necessary,
+// so that ParseName returns the same name.
 func (n Name) String() string {
 	if n == Root || n == "" {
 		return "."

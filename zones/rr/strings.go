@@ -6,11 +6,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxString is the most octets of a <character-string> (RFC 1035 section 3.3).
+// maxString is the largest size of a <character-string> in octets (RFC 1035 section 3.3).
 const maxString = 255
 
-// ofStrings reports whether RDATA of the type is any number of strings, which readers put together again (RFC 7208
-// section 3.3, RFC 6376 section 3.6.2.2), so that one that is too long can be cut.
+// ofStrings reports whether RDATA of the type is any number of strings, which readers join (RFC 7208 section 3.3, RFC
+// 6376 section 3.6.2.2). Then a string that is too long can be cut.
 func ofStrings(t Type) bool {
 	switch uint16(t) {
 	case dns.TypeTXT, dns.TypeSPF, dns.TypeAVC, dns.TypeNINFO, dns.TypeRESINFO:
@@ -19,8 +19,8 @@ func ofStrings(t Type) bool {
 	return false
 }
 
-// HasLongString reports whether RDATA in presentation form has a string of more than 255 octets, which ParseData cuts
-// into several where the type allows it.
+// HasLongString reports whether RDATA in presentation form has a string of more than 255 octets. ParseData cuts such a
+// string into several if the type allows it.
 func HasLongString(t Type, text string) bool {
 	if len(text) <= maxString || !ofStrings(t) {
 		return false
@@ -87,7 +87,7 @@ func eachOctet(text string, f func(octet string, nth int)) error {
 	return nil
 }
 
-// checkEscapes finds what the grammar of miekg/dns makes something else of without a word: a \DDD that is cut short or
+// checkEscapes finds text that the grammar of miekg/dns silently reads as something else: a \DDD that is cut short or
 // above 255 (RFC 1035 section 5.1).
 func checkEscapes(text string) error { return eachOctet(text, func(string, int) {}) }
 

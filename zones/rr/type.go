@@ -11,7 +11,7 @@ import (
 // Type is a resource record type, in host byte order.
 type Type uint16
 
-// The types that others than this package speak of. All others work as well, by their mnemonic or as TYPEn.
+// The types that other packages use. All other types work as well, by their mnemonic or as TYPEn.
 const (
 	TypeA          = Type(dns.TypeA)
 	TypeNS         = Type(dns.TypeNS)
@@ -46,8 +46,8 @@ const (
 	TypeCAA        = Type(dns.TypeCAA)
 )
 
-// Proves reports whether records of the type are made of a zone's other records, when it is signed (RFC 4034, RFC 5155)
-// or digested (RFC 8976), and so prove nothing of a zone in which anything else is another.
+// Proves reports whether records of the type are made from a zone's other records, when it is signed (RFC 4034, RFC
+// 5155) or digested (RFC 8976). They prove nothing once any of the other records differs.
 func (t Type) Proves() bool {
 	switch t {
 	case TypeRRSIG, TypeNSEC, TypeNSEC3, TypeNSEC3PARAM, TypeZONEMD:
@@ -56,8 +56,8 @@ func (t Type) Proves() bool {
 	return false
 }
 
-// MadeBySigning reports whether signing a zone makes the records of the type that are at its apex: its keys, what asks
-// the parent for their DS (RFC 7344), and the parameters of NSEC3.
+// MadeBySigning reports whether signing a zone makes the records of the type at its apex: its keys, the records that
+// ask the parent for their DS (RFC 7344), and the parameters of NSEC3.
 func (t Type) MadeBySigning() bool {
 	return t == TypeDNSKEY || t == TypeCDS || t == TypeCDNSKEY || t == TypeNSEC3PARAM
 }
@@ -85,7 +85,7 @@ func ParseType(s string) (Type, error) {
 	return 0, fmt.Errorf("type %q: unknown; write a mnemonic such as AAAA or MX, or TYPE and its number", s)
 }
 
-// String returns the mnemonic, or TYPEn where there is none.
+// String returns the mnemonic, or TYPEn if there is none.
 func (t Type) String() string {
 	switch t {
 	case TypeA:

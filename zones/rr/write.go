@@ -19,10 +19,10 @@ type Set struct {
 }
 
 // WriteMaster writes a master file in one fixed form, so that reading it and writing it again gives the same octets:
-// one record a line, all names in full, TTL and class on every line. The SOA of the origin comes first, and then all is
-// in canonical order (RFC 4034 section 6): owners, the origin's own records at their head, then types by number, then
-// TTLs, of which an RRset should have one, then data as strings of octets. Records that are there twice are written
-// once. The sets are left as they are.
+// one record a line, all names in full, TTL and class on every line. The SOA of the origin comes first. The rest is in
+// canonical order (RFC 4034 section 6): by owner, beginning with the origin, then by type number, then by TTL (an RRset
+// should have only one), then by data as strings of octets. Records that are there twice are written once. The sets are
+// not changed.
 func WriteMaster(w io.Writer, origin Name, sets []Set) error {
 	sorted := slices.Clone(sets)
 	slices.SortStableFunc(sorted, func(a, b Set) int {
@@ -67,7 +67,7 @@ func WriteMaster(w io.Writer, origin Name, sets []Set) error {
 	return out.Flush() // the first error of any of the writes
 }
 
-// column appends at least one blank, and as many as it takes to reach the column.
+// column appends blanks up to the column, at least one.
 func column(line []byte, at int) []byte {
 	line = append(line, ' ')
 	for len(line) < at {
