@@ -246,9 +246,13 @@ func TestJudges(t *testing.T) {
 	})
 }
 
-// wrongZone is not signed, and its parent says that it is.
+// wrongZone is not signed, and its parent says that it is. NS at a wildcard beside it cannot be signed.
 const wrongZone = `---
 {kind: Zone, name: wrong.test, nameservers: [ns1.example.test, ns3.hoster.test], hostmaster: hostmaster@example.test}
+---
+{kind: Record, name: example.test/*.cuts/NS, data: [ns1.example.test.]}
+---
+{kind: Record, name: hashed.test/*.cuts/NS, data: [ns1.example.test.]}
 `
 
 const wrongDelegation = `
@@ -326,7 +330,9 @@ func TestJudgesSigned(t *testing.T) {
 			"x.wild.example.test", "mail.example.test", "alias.example.test", "x.old.example.test",
 			"_sip._tcp.example.test", "svc.example.test", "b.ent.example.test", "nothing.example.test",
 			"www.kid.example.test", "www.child.example.test", "x.wild.hashed.test", "b.ent.hashed.test",
-			"nothing.hashed.test", "alias.hashed.test", "www.open.hashed.test")
+			"nothing.hashed.test", "alias.hashed.test", "www.open.hashed.test",
+			"x.cuts.example.test", "x.cuts.hashed.test", // of NS at a wildcard, which are left out
+			"_dsboot.hashed.test._signal.ns1.example.test", "_dsboot.hashed.test._signal.ns3.hoster.test")
 		t.Run("key check", func(t *testing.T) {
 			for _, zone := range all {
 				walk(t, zone, 0, "All is well")
