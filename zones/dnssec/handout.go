@@ -116,11 +116,18 @@ func HandOut(o HandedOut, before []byte) ([]byte, error) {
 // Hand is what a server without private keys has for a zone.
 type Hand struct {
 	Received *Received
-	Kept     *Kept  // what was in use before a restart; nil: nothing
-	Secret   []byte // this server's own, by which it recognises its files; nil: it keeps none
+	Kept     *Kept // what was in use before a restart; nil: nothing
 
 	mu      sync.Mutex
 	signers map[bool]*Signer // the zone's signers, which all users share, by whether denial is by NSEC3
+	secret  []byte           // see Vouch
+}
+
+// Vouch gives the server's own secret, by which it recognises its files. Without one it keeps none.
+func (h *Hand) Vouch(secret []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.secret = secret
 }
 
 // ReadHandOut reads a handout of a zone. It must be signed by one of the keys in had that is in the zone at that time,
@@ -254,10 +261,16 @@ func (k *Keys) Hand() *Hand { return k.hand }
 
 // secretOf returns the secret by which a key without a private part vouches for files.
 func (h *Hand) secretOf(k *Key) []byte {
-	if h == nil || h.Secret == nil {
+	if h == nil {
 		return nil
 	}
-	mac := hmac.New(sha256.New, h.Secret)
+	h.mu.Lock()
+	secret := h.secret
+	h.mu.Unlock()
+	if secret == nil {
+		return nil
+	}
+	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte(k.origin))
 	mac.Write(k.DNSKEY())
 	return mac.Sum(nil)

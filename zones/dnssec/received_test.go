@@ -25,7 +25,8 @@ func newEdge(t *testing.T, k *Keys, at time.Time) *edge {
 	e := &edge{}
 	e.hand = &Hand{Received: NewReceived(k.origin, func(_ int64, name string, err error) {
 		e.refused = append(e.refused, name+": "+err.Error())
-	}), Secret: []byte("of this server")}
+	})}
+	e.hand.Vouch([]byte("of this server"))
 	paper, err := HandOut(HandedOut{Keys: k, Made: at}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +130,7 @@ func TestEdgeAnswersTheSame(t *testing.T) {
 	}
 	other := newEdge(t, k, at)
 	for _, key := range other.Keys.All() {
-		key.hand.Secret = []byte("of another server")
+		key.hand.Vouch([]byte("of another server"))
 	}
 	if _, err := ReadKept(path, other.Keys); err == nil {
 		t.Error("the file of another server is read")

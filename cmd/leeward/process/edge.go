@@ -37,13 +37,17 @@ type edge struct {
 	loop   func() *control.Loop
 	ahead  *ahead
 	kept   *kept
-	folder string // where handouts are kept; "": nowhere
-	secret []byte // this server's own, by which it recognises its files; nil: it has none
+	state  string // the folder of what is kept; "": nothing is
+	folder string // in it, where handouts are kept
 	gate   *gate
 
-	mu    sync.Mutex
-	zones map[string]*edgeZone
-	came  map[string]bool // origins of zones whose signatures have come since arrived last looked
+	mu     sync.Mutex
+	secret []byte            // this server's own, by which it recognises its files; nil: it has none yet
+	untold string            // why something cannot be kept, as it was logged last; "": all is kept
+	again  time.Time         // when to try to keep it again
+	lost   map[string][]byte // by origin: the newest handout, while it is not on disk
+	zones  map[string]*edgeZone
+	came   map[string]bool // origins of zones whose signatures have come since arrived last looked
 
 	looking sync.Mutex
 	rests   time.Time // until when arrived leaves alone what has come
@@ -95,15 +99,12 @@ func newEdge(r *run) *edge {
 	e := &edge{
 		log: r.Log, now: r.clock(), etcd: r.etcd.Cluster, ahead: r.epochs.ahead, kept: r.kept,
 		loop:  func() *control.Loop { return r.loop },
-		zones: map[string]*edgeZone{}, came: map[string]bool{}, refused: map[slot]string{},
+		zones: map[string]*edgeZone{}, came: map[string]bool{}, refused: map[slot]string{}, lost: map[string][]byte{},
 	}
 	if r.State != "" {
-		secret, err := ownSecret(filepath.Join(r.State, keptFolder, "secret"))
-		if err == nil {
-			e.secret, e.folder = secret, filepath.Join(r.State, keptFolder, "keys")
-		} else {
-			r.Log.Error("handed-out keys are neither read from disk nor kept there: a restart needs etcd", "err", err)
-		}
+		e.state = filepath.Join(r.State, keptFolder)
+		e.folder = filepath.Join(e.state, "keys")
+		e.keep()
 	}
 	began := e.now()
 	e.rolls = edgeRolls{
@@ -162,7 +163,8 @@ func (e *edge) zone(origin string) *edgeZone {
 			return nil
 		}
 		z = &edgeZone{}
-		z.hand = &dnssec.Hand{Secret: e.secret}
+		z.hand = &dnssec.Hand{}
+		z.hand.Vouch(e.secret)
 		z.hand.Received = dnssec.NewReceived(name, func(epoch int64, chunk string, err error) {
 			e.refuse(slot{origin, epoch, chunk}, err)
 		})
@@ -185,7 +187,7 @@ func (e *edge) refuse(s slot, err error) {
 
 // start hands over what was in use before the restart.
 func (e *edge) start() {
-	if e.folder == "" {
+	if e.secret == nil {
 		return
 	}
 	files, _ := os.ReadDir(e.folder) // without a folder, nothing was kept
@@ -228,7 +230,9 @@ func (e *edge) keys(origin string, paper []byte, again bool) {
 	if again {
 		z.hand.Kept = e.kept.find(out.Keys, dnssec.EpochAt(name, e.now()))
 	} else {
-		e.keep(origin, paper)
+		if e.lost[origin] = paper; e.untold == "" {
+			e.keep()
+		}
 	}
 	if !again && !same {
 		e.log.Info("a zone's signatures come from others, made with these keys", "zone", origin, "keys",
@@ -306,23 +310,55 @@ func (e *edge) says() []admin.Roll {
 	return e.rolls.words
 }
 
-// keep writes a handout to disk.
-func (e *edge) keep(origin string, paper []byte) {
-	if e.folder == "" {
+// keepAgain is how often an edge tries to keep what a disk has not taken.
+const keepAgain = 5 * time.Second
+
+// keep writes to disk what is to be kept and is not there yet. Where the disk takes it not, as it is full, that is
+// logged, and run calls again.
+func (e *edge) keep() {
+	if e.state == "" {
 		return
 	}
-	err := os.MkdirAll(e.folder, 0o750)
-	if err == nil {
-		sum := sha256.Sum256([]byte(origin))
-		path := filepath.Join(e.folder, fmt.Sprintf("%x", sum[:16]))
-		err = disk.Write(path, 0o640, func(f *os.File) error {
-			_, err := f.Write(append([]byte(origin+"\n"), paper...))
+	err := e.keepAll()
+	e.again = time.Now().Add(keepAgain)
+	switch {
+	case err == nil && e.untold != "":
+		e.untold = ""
+		e.log.Info("handed-out keys are kept on disk again")
+	case err != nil && e.untold != err.Error():
+		e.untold = err.Error()
+		e.log.Error("handed-out keys cannot be kept on disk: a restart needs etcd", "err", err)
+	}
+}
+
+func (e *edge) keepAll() error {
+	if e.secret == nil {
+		secret, err := ownSecret(filepath.Join(e.state, "secret"))
+		if err != nil {
 			return err
-		})
+		}
+		e.secret = secret
+		for _, z := range e.zones {
+			z.hand.Vouch(secret)
+		}
 	}
-	if err != nil {
-		e.log.Warn("keys that were handed out cannot be kept on disk: a restart needs etcd", "zone", origin, "err", err)
+	for origin, paper := range e.lost {
+		err := os.MkdirAll(e.folder, 0o750)
+		if err == nil {
+			sum := sha256.Sum256([]byte(origin))
+			path := filepath.Join(e.folder, fmt.Sprintf("%x", sum[:16]))
+			err = disk.Write(path, 0o640, func(f *os.File) error {
+				_, err := f.Write(append([]byte(origin+"\n"), paper...))
+				return err
+			})
+		}
+		if err == nil {
+			delete(e.lost, origin)
+		} else {
+			return err
+		}
 	}
+	return nil
 }
 
 // run follows etcd until the context ends.
@@ -335,6 +371,11 @@ func (e *edge) run(ctx context.Context) {
 		e.gate.tick()
 		e.roll(ctx)
 		e.late()
+		e.mu.Lock()
+		if e.untold != "" && time.Now().After(e.again) {
+			e.keep()
+		}
+		e.mu.Unlock()
 	}
 }
 

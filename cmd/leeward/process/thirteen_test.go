@@ -250,8 +250,11 @@ func TestEdgeByAWrongClock(t *testing.T) {
 				x := newThirteen(t)
 				folder := t.TempDir()
 				fresh := func() {
-					x.hand = &dnssec.Hand{Secret: x.hand.Secret, Received: dnssec.NewReceived(thirteenZone,
-						func(_ int64, _ string, err error) { t.Error(err) })}
+					refuse := func(_ int64, _ string, err error) { t.Error(err) }
+					x.hand = &dnssec.Hand{Received: dnssec.NewReceived(thirteenZone, refuse)}
+					if kept {
+						x.hand.Vouch(make([]byte, 32))
+					}
 				}
 				right := func() string {
 					x.epochs.turn(t.Context())
@@ -260,7 +263,7 @@ func TestEdgeByAWrongClock(t *testing.T) {
 				}
 				const all = "0 01 02 1 12 2"
 				if kept {
-					x.hand.Secret = make([]byte, 32)
+					x.hand.Vouch(make([]byte, 32))
 					x.start(folder)
 					if got := right(); got != all {
 						t.Fatalf("before: %s", got)
