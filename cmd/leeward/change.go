@@ -162,9 +162,7 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 	last.revision = done.Revision
 	last.written = len(done.Keys)
 	if f.wait > 0 {
-		if last.written > 0 {
-			newest = done.Revision
-		}
+		newest = max(newest, done.Resources) // servers do not read marks of owners
 		if last.serving, err = inv.served(ctx, newest, f.wait); err != nil {
 			return fmt.Errorf("written at revision %d, but nobody knows who serves it: %w", done.Revision, err)
 		}

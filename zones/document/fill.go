@@ -85,7 +85,8 @@ func (f *filler) fill(n *node, v reflect.Value) {
 				return
 			}
 			if *p = t.UTC(); p.Year() < 1 || p.Year() > 9999 { // which JSON cannot say, and so no status either
-				f.here(n.line, "%q is outside of the years 1 to 9999; leave the field out if there is no such time", n.text)
+				f.here(n.line, "%q is outside of the years 1 to 9999; leave the field out if there is no such time",
+					n.text)
 			}
 		}
 		return

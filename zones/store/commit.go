@@ -34,6 +34,7 @@ type Plan struct {
 // Committed is what a writer has changed.
 type Committed struct {
 	Revision     int64 // of the last transaction; of the listing if nothing was to be done
+	Resources    int64 // of the last transaction that had a resource, and not only marks of owners, in it; 0: none had
 	Keys         []zones.Key
 	Transactions int
 }
@@ -72,6 +73,7 @@ func (e *Store) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (
 			var some Committed
 			some, err = e.commit(ctx, base, p)
 			done.Revision = max(done.Revision, some.Revision)
+			done.Resources = max(done.Resources, some.Resources)
 			done.Keys = append(done.Keys, some.Keys...)
 			done.Transactions += some.Transactions
 			if err == nil {
@@ -289,6 +291,9 @@ func (c *commitment) transact(ctx context.Context, writes []write, premises *pre
 	c.done.Revision = revision
 	c.done.Transactions++
 	for _, w := range writes {
+		if !w.only {
+			c.done.Resources = revision
+		}
 		switch {
 		case w.only:
 		case w.value == nil:
