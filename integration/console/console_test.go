@@ -68,7 +68,7 @@ var screens = []screen{
 	{"pool", "/pool/www-us", []string{
 		"us is out since", "Over the last hours", "www.example.test", "10.77.2.11", "region us",
 	}},
-	{"endpoint", "/endpoint/www-us/lb-1", []string{"10.77.2.11", "connection refused; told", "pool www-us"}},
+	{"endpoint", "/endpoint/www-us/lb-1", []string{"10.77.2.11", "connection refused; reported", "pool www-us"}},
 }
 
 var tags = regexp.MustCompile(`(?s)<symbol.*?</symbol>|<[^>]*>`)
