@@ -33,6 +33,9 @@ func (p *member) ask(name string, qtype uint16, keys []*dns.DNSKEY) (answer stri
 	m.SetEdns0(1232, true)
 	c := dns.Client{Timeout: 5 * time.Second, UDPSize: 1232}
 	r, _, err := c.Exchange(m, p.DNS[0].String())
+	for try := 0; err != nil && try < 3; try++ { // a datagram may be lost, and this process may stand still
+		r, _, err = c.Exchange(m, p.DNS[0].String())
+	}
 	if err != nil {
 		return "", err
 	}

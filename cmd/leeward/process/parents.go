@@ -97,6 +97,7 @@ type parentState struct {
 	seen  time.Duration // when its CDS were first seen here
 	due   time.Duration // when to ask again; <0: never
 	tries int
+	tried time.Duration // when the last attempt began; 0: none has
 	busy  bool
 	away  time.Duration // since when the zone asks for nothing; 0: it asks
 }
@@ -152,12 +153,12 @@ func (p *parents) rouse() {
 	}
 }
 
-// reload has every parent asked again now whose DS did not fit.
+// reload has every parent asked again now whose DS did not fit, unless it was asked within a second.
 func (p *parents) reload() {
 	p.mu.Lock()
 	clear(p.silent)
 	for _, s := range p.zones {
-		if s.due >= 0 {
+		if s.due >= 0 && (s.tried == 0 || p.elapsed()-s.tried >= time.Second) {
 			s.due, s.tries = 0, 0
 		}
 	}
@@ -220,7 +221,7 @@ func (p *parents) begin(ctx context.Context) {
 			return // whoever ends has this called again
 		}
 		origin := p.due[0]
-		p.due, s.busy = p.due[1:], true
+		p.due, s.busy, s.tried = p.due[1:], true, p.elapsed()
 		p.running.Go(func() {
 			p.one(ctx, origin, s)
 			<-p.slots
