@@ -43,7 +43,7 @@ func TestHistory(t *testing.T) {
 	for _, want := range []string{
 		"28 November 12:00:00 UTC", "Policy www.example.test is changed", "ttl: 30s → 20s",
 		"reaches back to 2026-11-28T11:00",
-		"ends with the process",
+		"lost when the process ends",
 	} {
 		if !strings.Contains(text(page), want) {
 			t.Errorf("the page does not say %q:\n%s", want, text(page))

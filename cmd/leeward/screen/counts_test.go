@@ -50,7 +50,7 @@ www.example.test               75                60       70012
     (without a pool)           75                60       70000
   failed open                  0.50              0.10     30
 
-3 policies and 0 pools more: see them with --most.
+3 more policies and 0 more pools: see them with --most.
 `
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Errorf("(- want, + got)\n%s", d)
