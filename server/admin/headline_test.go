@@ -212,8 +212,8 @@ func TestHeadline(t *testing.T) {
 			s.Database = &admin.Database{Problem: "it is full"}
 			return s
 		}, "Both regions answer. 1 of 2 vantages does not vote: sin (blind). 1 pool is out in part: www-us-east " +
-			"(AAAA). 2 resources have problems: zones/a.test and zones/b.test. Something of 2 other kinds is " +
-			"wrong, too."},
+			"(AAAA). 2 resources have problems: zones/a.test and zones/b.test. 2 more kinds of fault: see " +
+			"below."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.make().Say(); got != tt.want {

@@ -104,12 +104,12 @@ func (h *headline) ailing() {
 	h.vantages(a)
 	h.parts(a)
 	h.loads(a)
-	h.words(a)
+	h.overridden(a)
 	h.resources(a)
 	h.surroundings(a)
 	if more := len(h.sentences) - before - most; more > 0 {
 		h.sentences = h.sentences[:before+most]
-		h.add("Something of %s is wrong, too.", counted(more, "other kind"))
+		h.add("%s of fault: see below.", counted(more, "more kind"))
 	}
 }
 
@@ -243,8 +243,8 @@ func (h *headline) loads(a *Status) {
 	h.few(passing, "pool", "passes some of its clients on", "pass some of their clients on")
 }
 
-// words says which overrides are in force that the outages do not tell.
-func (h *headline) words(a *Status) {
+// overridden says which overrides are in force that the outages do not tell.
+func (h *headline) overridden(a *Status) {
 	told := h.Gone()
 	var names []string
 	add := func(target, state string) {
