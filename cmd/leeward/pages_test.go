@@ -434,6 +434,20 @@ func TestParagraphs(t *testing.T) {
 	}
 }
 
+// TestMerged holds that no page has the marks of a merge that was not ended.
+func TestMerged(t *testing.T) {
+	marks := regexp.MustCompile(`(?m)^(<{7}|={7}|>{7})( |$)`)
+	for _, page := range pagesOf(t) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := marks.FindIndex(text); at != nil {
+			t.Errorf("%s:%d: a mark of a merge; choose one of the two texts", page, 1+strings.Count(string(text[:at[0]]), "\n"))
+		}
+	}
+}
+
 // TestPaths holds that the files and folders of this repository that pages name are there.
 func TestPaths(t *testing.T) {
 	path := regexp.MustCompile("`((?:integration|zones|health|server|cmd|deploy|geo)/[A-Za-z0-9_./-]*[a-z])`")
