@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // Plan is what a world is made with. TTL and detection are short so that tests are short too; tests assert the
@@ -320,6 +322,10 @@ func (w *World) startClient(t testing.TB, dir string) {
 		Missing(t, "this unbound cannot send client subnets: %s", o.Stderr)
 	}
 	Start(t, w.Client, "unbound", "unbound", "-d", "-c", conf)
+	Until(t, 30*time.Second, "unbound answers", func() error {
+		_, err := Ask(w.Client, w.Resolver, Question{Name: "localhost.", Qtype: dns.TypeA}) // it asks nobody for that
+		return err
+	})
 }
 
 // Region returns the region of that name.
