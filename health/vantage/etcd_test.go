@@ -214,7 +214,13 @@ func (e *member) link(id string, change ...func(*Options)) *link {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	go func() { done <- k.Run(ctx) }()
-	go func() { done <- k.Follow(ctx, func(ev Event) { k.events <- ev }) }()
+	go func() {
+		done <- k.Follow(ctx, func(all []Event) {
+			for _, ev := range all {
+				k.events <- ev
+			}
+		})
+	}()
 	stopped := false
 	k.stop = func() {
 		if stopped {

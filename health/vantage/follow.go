@@ -17,16 +17,20 @@ import (
 // goroutine, until the context ends. It leaves out this vantage's own keys, as a process trusts its own memory; a
 // bystander has none among them.
 //
+// Each call has all of a list, or all that a watch has brought at once. It must be judged as a whole: a heartbeat makes
+// the votes count that were known before, and the newer ones may come right behind it.
+//
 // When a watch ends, falls behind a compaction, loses its connection or is silent for too long, Follow lists again and
 // begins another. The list also shows what has gone meanwhile.
-func (l *Link) Follow(ctx context.Context, f func(Event)) error {
+func (l *Link) Follow(ctx context.Context, f func([]Event)) error {
 	w := newFollower(l, f)
 	for ctx.Err() == nil {
 		at, err := w.list(ctx)
 		if err == nil {
 			l.setFollowing(true, nil)
 			l.hear()
-			w.tell(Event{Revision: at.Revision, Synced: true})
+			w.add(Event{Revision: at.Revision, Synced: true})
+			w.flush()
 			err = w.watch(ctx, at)
 		}
 		if ctx.Err() != nil {
@@ -40,7 +44,7 @@ func (l *Link) Follow(ctx context.Context, f func(Event)) error {
 	return nil
 }
 
-func newFollower(l *Link, tell func(Event)) *follower {
+func newFollower(l *Link, tell func([]Event)) *follower {
 	return &follower{
 		link: l, tell: tell, turns: l.etcd.Turns(), keys: map[string]*key{}, vantages: map[string]*presence{},
 	}
@@ -65,7 +69,8 @@ func (l *Link) setFollowing(is bool, err error) {
 // follower is one Follow and what it has told so far.
 type follower struct {
 	link     *Link
-	tell     func(Event)
+	tell     func([]Event)
+	untold   []Event    // what tell is called with next
 	at       etcd.Point // up to which everything was told
 	keys     map[string]*key
 	vantages map[string]*presence
@@ -95,7 +100,10 @@ type presence struct {
 func (w *follower) list(ctx context.Context) (at etcd.Point, err error) {
 	w.link.metrics.lists.Inc()
 	w.listing = true
-	defer func() { w.listing = false }()
+	defer func() {
+		w.listing = false
+		w.flush() // also after an error, as keys has what was read before it
+	}()
 	err = etcd.Anew(func() error {
 		w.back = false
 		at, err = w.read(ctx)
@@ -168,6 +176,7 @@ func (w *follower) watch(ctx context.Context, after etcd.Point) error {
 				w.put(e.KV)
 			}
 		}
+		w.flush()
 		w.link.hear()
 		w.turns.Worked()
 		w.sweep(ctx)
@@ -227,7 +236,17 @@ func (w *follower) put(kv etcd.KV) {
 		e.Problem = err.Error()
 	}
 	w.mark(k, err != nil)
-	w.tell(e)
+	w.add(e)
+}
+
+// add has an event told with the next flush.
+func (w *follower) add(e Event) { w.untold = append(w.untold, e) }
+
+func (w *follower) flush() {
+	if len(w.untold) > 0 {
+		w.tell(w.untold)
+		w.untold = nil
+	}
 }
 
 // read puts a report's value into the event: what it says, and what earlier values said but it does not.
@@ -281,7 +300,7 @@ func (w *follower) remove(name string, revision int64) {
 		delete(w.vantages, k.vantage)
 		e.Gone = true
 	}
-	w.tell(e)
+	w.add(e)
 }
 
 // mark counts the keys that have a problem.

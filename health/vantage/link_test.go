@@ -133,6 +133,61 @@ func TestTwoLinksSeeEachOther(t *testing.T) {
 	}
 }
 
+// A vantage turned while nobody followed, such as in an election of etcd's leader. Its heartbeat makes its votes count
+// again. If it were told before the new ones, its old ones would count for a moment, and verdicts would turn back.
+func TestListIsToldAsAWhole(t *testing.T) {
+	e := startEtcd(t)
+	fra, lon := e.link("fra"), e.link("lon")
+	as := assign("www-ap/lb-1", "www-eu/lb-1", "www-us/lb-1")
+	for _, k := range []*link{fra, lon} {
+		k.Assign(as)
+		k.board.Assign(as)
+	}
+	all := []string{"www-ap/lb-1", "www-eu/lb-1", "www-us/lb-1"}
+	turn := func(s health.State) {
+		for _, endpoint := range all {
+			fra.Report(report(endpoint, s))
+		}
+		for _, endpoint := range all {
+			lon.awaitState(target(endpoint), s)
+		}
+	}
+	turn(health.Up)
+	turn(health.Down)
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	first := make(chan []Event, 1)
+	ended := make(chan error)
+	go func() {
+		ended <- lon.Link.Follow(ctx, func(all []Event) {
+			select {
+			case first <- all:
+			default:
+			}
+		})
+	}()
+	told := <-first
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	beats, down := 0, 0
+	for i := range told {
+		if told[i].Heartbeat != nil {
+			beats++
+		}
+		for _, r := range told[i].Reports {
+			if r.State == health.Down {
+				down++
+			}
+		}
+	}
+	if beats != 1 || down != len(all) {
+		t.Errorf("the first call has %d heartbeats and %d reports of %d", beats, down, len(all))
+	}
+}
+
 // etcd goes away and comes back: what turned meanwhile is there at once, and only as it is by then.
 func TestEtcdStopsAndStarts(t *testing.T) {
 	e := startEtcd(t)
@@ -436,7 +491,7 @@ func TestListDeliversRemovals(t *testing.T) {
 		t.Fatal(err)
 	}
 	var events []Event
-	w := newFollower(l, func(e Event) { events = append(events, e) })
+	w := newFollower(l, func(all []Event) { events = append(events, all...) })
 	list := func() etcd.Point {
 		t.Helper()
 		events = nil
@@ -554,7 +609,7 @@ func TestGarbageAfterAStandstill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newFollower(l, func(Event) {})
+	w := newFollower(l, func([]Event) {})
 	if _, err := w.list(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -592,8 +647,10 @@ func TestHistoryThatWasOvertaken(t *testing.T) {
 	}
 	board := health.NewBoard()
 	board.Assign(assign("www/lb-1", "www/lb-2", "api/lb-1"))
-	w := newFollower(l, func(ev Event) {
-		ev.Apply(board, time.Now())
+	w := newFollower(l, func(all []Event) {
+		for i := range all {
+			all[i].Apply(board, time.Now())
+		}
 		board.Judge(time.Now())
 	})
 	if _, err := w.list(t.Context()); err != nil || board.State(target("www/lb-1")) != health.Down {

@@ -27,24 +27,31 @@ func newFleet() fleet {
 	}
 }
 
-// Event hands over what another vantage has written. An event under this process's own name is ignored: its own reports
-// are on the board already, and those of an earlier run no longer count.
-func (l *Loop) Event(e vantage.Event) {
+// Events hands over what other vantages have written. Nothing is judged before all of it is on the board. An event
+// under this process's own name is ignored: its own reports are on the board already, and those of an earlier run no
+// longer count.
+func (l *Loop) Events(all ...vantage.Event) {
 	l.Health(func(now time.Time, b *health.Board) {
-		if e.Vantage == l.o.Own && e.Vantage != "" {
-			return
-		}
-		switch {
-		case l.o.ByClock && e.Listed:
-			e.ApplyAt(b, written(e, now))
-		default:
-			e.Apply(b, now)
-		}
-		l.fleet.take(e)
-		if e.Heartbeat != nil && !e.Listed { // a list may hold heartbeats from long ago
-			l.clocks.heard(e.Vantage, e.Heartbeat.Time, now)
+		for i := range all {
+			l.event(&all[i], now, b)
 		}
 	})
+}
+
+func (l *Loop) event(e *vantage.Event, now time.Time, b *health.Board) {
+	if e.Vantage == l.o.Own && e.Vantage != "" {
+		return
+	}
+	switch {
+	case l.o.ByClock && e.Listed:
+		e.ApplyAt(b, written(e, now))
+	default:
+		e.Apply(b, now)
+	}
+	l.fleet.take(e)
+	if e.Heartbeat != nil && !e.Listed { // a list may hold heartbeats from long ago
+		l.clocks.heard(e.Vantage, e.Heartbeat.Time, now)
+	}
 }
 
 func (f *fleet) clone() fleet {
@@ -53,7 +60,7 @@ func (f *fleet) clone() fleet {
 	}
 }
 
-func (f *fleet) take(e vantage.Event) {
+func (f *fleet) take(e *vantage.Event) {
 	switch {
 	case e.Gone:
 		delete(f.beats, e.Vantage)
@@ -67,7 +74,7 @@ func (f *fleet) take(e vantage.Event) {
 		f.servers[e.Vantage] = e.Server
 	}
 	if e.Problem != "" {
-		f.problems[e.Key] = e
+		f.problems[e.Key] = *e
 	} else if e.Key != "" {
 		delete(f.problems, e.Key)
 	}
@@ -76,7 +83,7 @@ func (f *fleet) take(e vantage.Event) {
 
 // written returns when an event was written, by the writer's clock. It returns now if the event does not say. A time in
 // the future only shows that a clock is wrong, and counts as long ago.
-func written(e vantage.Event, now time.Time) time.Time {
+func written(e *vantage.Event, now time.Time) time.Time {
 	var at time.Time
 	if e.Heartbeat != nil {
 		at = e.Heartbeat.Time

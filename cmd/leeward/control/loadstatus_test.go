@@ -67,7 +67,7 @@ leeward_pool_capacity{kind="max",pool="www-eu"} 120
 leeward_pool_capacity{kind="max",pool="www-us"} 360
 leeward_pool_capacity{kind="target",pool="www-eu"} 100
 leeward_pool_capacity{kind="target",pool="www-us"} 300
-# HELP leeward_pool_endpoints_wanted Endpoints that what is offered asks for: offered by the mean target, rounded up.
+# HELP leeward_pool_endpoints_wanted Endpoints that the offered load needs: offered, divided by the mean target, rounded up.
 # TYPE leeward_pool_endpoints_wanted gauge
 leeward_pool_endpoints_wanted{pool="www-eu"} 3
 leeward_pool_endpoints_wanted{pool="www-us"} 3

@@ -89,9 +89,11 @@ func follow(t *testing.T, at *daemon, n int, seen chan<- struct{}) []*follower {
 			}, func(c zones.Condition) { f.tell(func() { f.states = append(f.states, c) }) })
 		})
 		all.Go(func() {
-			f.link.Follow(ctx, func(e vantage.Event) {
-				if e.Synced {
-					f.tell(func() { f.synced++ })
+			f.link.Follow(ctx, func(all []vantage.Event) {
+				for _, e := range all {
+					if e.Synced {
+						f.tell(func() { f.synced++ })
+					}
 				}
 			})
 		})

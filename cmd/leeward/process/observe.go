@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -89,9 +90,9 @@ func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, e
 		}
 		o.done.Go(func() { o.etcd.Follow(inner, o.loop.Batch, tell) })
 		o.done.Go(func() {
-			link.Follow(inner, func(e vantage.Event) {
-				o.loop.Event(e)
-				if e.Synced {
+			link.Follow(inner, func(all []vantage.Event) {
+				o.loop.Events(all...)
+				if slices.ContainsFunc(all, func(e vantage.Event) bool { return e.Synced }) {
 					once.Do(func() { close(synced) })
 				}
 			})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"leeward/cmd/leeward/control"
@@ -96,10 +97,10 @@ func (r *run) awaitFirst(ctx context.Context) {
 	_ = r.loop.Do(limited, func(control.Inside) {}) // everything handed over before is now published
 }
 
-// take hands over what another vantage has written.
-func (r *run) take(e vantage.Event) {
-	r.loop.Event(e)
-	if e.Synced {
+// take hands over what other vantages have written.
+func (r *run) take(all []vantage.Event) {
+	r.loop.Events(all...)
+	if slices.ContainsFunc(all, func(e vantage.Event) bool { return e.Synced }) {
 		r.heardOnce.Do(func() { close(r.heardAll) })
 	}
 }
