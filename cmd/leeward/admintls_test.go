@@ -129,7 +129,9 @@ func TestAdminOverTLS(t *testing.T) {
 		{"that is told", []string{"status", "--admin", "https://localhost:" + port, ca, cert, key, "--admin-server-name", "ns1.example.test"}, 0, "Both regions answer"},
 		{"no client certificate", []string{"status", "--admin", address, ca}, 1, "--admin-client-ca"},
 		{"one of a stranger", []string{"status", "--admin", address, ca, "--admin-cert=" + at("stranger.pem"), "--admin-key=" + at("stranger.key")}, 1, "--admin-client-ca"},
-		{"one that has expired", []string{"status", "--admin", address, ca, "--admin-cert=" + at("late.pem"), "--admin-key=" + at("late.key")}, 1, "--admin-cert whose time it is"},
+		{"one that has expired", []string{
+			"status", "--admin", address, ca, "--admin-cert=" + at("late.pem"), "--admin-key=" + at("late.key"),
+		}, 1, "--admin-cert whose time it is"},
 		{"no authority", []string{"status", "--admin", "https://" + address}, 1, "--admin-ca FILE"},
 		{"plain HTTP", []string{"status", "--admin", "http://" + address}, 1, "write https://"},
 		{"a certificate without its key", []string{"status", "--admin", address, cert}, 2, "both --admin-cert and --admin-key"},
@@ -190,7 +192,8 @@ func TestAdminOverTLS(t *testing.T) {
 			t.Errorf("%v: exit status %d, %s", c.args, code, errs)
 		}
 	}
-	code, _, errs = command(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--admin-tls-cert", at("none.pem"), "--admin-tls-key", at("ca.key"))
+	code, _, errs = command(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--admin-tls-cert", at("none.pem"), "--admin-tls-key", at("ca.key"))
 	if code != 1 || !strings.Contains(errs, "none.pem") {
 		t.Errorf("a file that is not there: exit status %d, %s", code, errs)
 	}

@@ -15,7 +15,14 @@ func TestHead(t *testing.T) {
 		return s
 	}
 	for _, tt := range []struct{ lines, rows, want, left int }{
-		{10, 0, 10, 0}, {10, 24, 10, 0}, {23, 24, 23, 0}, {24, 24, 22, 2}, {200, 24, 22, 178}, {5, 3, 1, 4}, {5, 2, 1, 0}, {5, 1, 1, 0},
+		{10, 0, 10, 0},
+		{10, 24, 10, 0},
+		{23, 24, 23, 0},
+		{24, 24, 22, 2},
+		{200, 24, 22, 178},
+		{5, 3, 1, 4},
+		{5, 2, 1, 0},
+		{5, 1, 1, 0},
 	} {
 		got := head(text(tt.lines), 80, tt.rows)
 		if !strings.HasPrefix(got, text(tt.want)) {

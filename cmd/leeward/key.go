@@ -103,8 +103,8 @@ func (inv *invocation) put(f *keyFlags, keys *dnssec.Keys, changed []dnssec.Time
 			return slices.Contains(already, text)
 		})
 		if len(wrong) > 0 {
-			return fmt.Errorf("nothing is written, because it would break the chain of trust:\n  %s\nSee `leeward key list`; "+
-				"--force does it nevertheless", strings.Join(wrong, "\n  "))
+			return fmt.Errorf("nothing is written, because it would break the chain of trust:\n  %s\n"+
+				"See `leeward key list`; --force does it nevertheless", strings.Join(wrong, "\n  "))
 		}
 	}
 	return f.place.write(f.cmd.Context(), changed)

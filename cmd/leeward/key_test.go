@@ -103,8 +103,8 @@ func TestKeyRetire(t *testing.T) {
 	wants(1, "does not have the DNSKEY of key", "check", "example.test", "--server", addresses[0])
 }
 
-// TestKeyFilesThatEverybodyMayOpen: every verb that reads a private key from a file says so if everybody on the host may
-// open that file.
+// TestKeyFilesThatEverybodyMayOpen: every verb that reads a private key from a file says so if everybody on the host
+// may open that file.
 func TestKeyFilesThatEverybodyMayOpen(t *testing.T) {
 	folder, away := t.TempDir(), t.TempDir()
 	k, err := dnssec.Generate("\x07example\x04test\x00", dnssec.FlagsCSK, dnssec.Ed25519)
@@ -142,7 +142,8 @@ func TestKeyFilesThatEverybodyMayOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out, errs bytes.Buffer
-			run(t.Context(), append([]string{"key", "--keys", folder}, args...), nil, strings.NewReader(""), &out, &errs)
+			whole := append([]string{"key", "--keys", folder}, args...)
+			run(t.Context(), whole, nil, strings.NewReader(""), &out, &errs)
 			says := fmt.Sprintf("everybody on this host may open %s (mode %#o): chmod 600 %s", file, mode, file)
 			if n := strings.Count(errs.String(), says); (n == 1) != want || n > 1 {
 				t.Errorf("key %q, mode %#o: said %d times\n%s%s", args, mode, n, out.String(), errs.String())

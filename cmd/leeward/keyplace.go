@@ -209,7 +209,8 @@ func (f *keyFlags) chosen(origin rr.Name, text string) (a dnssec.Algorithm, err 
 	asked, err := f.asked(origin)
 	if err == nil && a != 0 && asked != 0 && a != asked {
 		err = fmt.Errorf("the Zone asks for keys of algorithm %d (dnssec.algorithm), and servers would roll those of "+
-			"%d to it: change dnssec.algorithm, to which they roll by themselves, or give --algorithm %d", asked, a, asked)
+			"%d to it: change dnssec.algorithm, to which they roll by themselves, or give --algorithm %d",
+			asked, a, asked)
 	}
 	return cmp.Or(a, asked, dnssec.ECDSAP256), err
 }

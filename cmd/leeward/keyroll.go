@@ -306,8 +306,8 @@ func (f *keyFlags) stop(origin, what string) error {
 	v, is := f.place.(*keyVault)
 	switch {
 	case f.place != nil && !is:
-		return misused("with --keys no server carries a roll on: times in the files say what comes next, and `leeward key " +
-			"retire` retires a key")
+		return misused("with --keys no server carries a roll on: times in the files say what comes next, and " +
+			"`leeward key retire` retires a key")
 	case err != nil && (v == nil || v.held == nil || v.held.Keys == nil):
 		return err
 	case err == nil && v.held.Roll.Over():
@@ -316,7 +316,8 @@ func (f *keyFlags) stop(origin, what string) error {
 	if err := v.vault.Stop(f.cmd.Context(), v.held, f.inv.now()); err != nil {
 		return err
 	}
-	f.inv.printf("The roll is given up, and keys stay as they are: `leeward key list`; `leeward key retire` retires one.\n")
+	f.inv.printf("The roll is given up, and keys stay as they are: `leeward key list`; " +
+		"`leeward key retire` retires one.\n")
 	return nil
 }
 

@@ -443,7 +443,8 @@ func TestMerged(t *testing.T) {
 			t.Fatal(err)
 		}
 		if at := marks.FindIndex(text); at != nil {
-			t.Errorf("%s:%d: a mark of a merge; choose one of the two texts", page, 1+strings.Count(string(text[:at[0]]), "\n"))
+			line := 1 + strings.Count(string(text[:at[0]]), "\n")
+			t.Errorf("%s:%d: a mark of a merge; choose one of the two texts", page, line)
 		}
 	}
 }

@@ -301,7 +301,8 @@ received, and exits.`,
 func dnstapOf(target, sample string, sampled bool) (*process.DNSTap, error) {
 	if target == "" {
 		if sampled {
-			return nil, misused("--dnstap-sample says how many queries --dnstap copies; give that too, or leave both out")
+			return nil, misused("--dnstap-sample says how many queries --dnstap copies; " +
+				"give that too, or leave both out")
 		}
 		return nil, nil
 	}

@@ -102,7 +102,8 @@ func (s *simulation) lives(eu, us float64) {
 
 func TestSimulate(t *testing.T) {
 	s := newSimulation(t)
-	if code, out := s.run("", "simulate", "--down", "region/eu-west"); code != 0 || !strings.Contains(out, "No server reports which clients ask") {
+	code, out := s.run("", "simulate", "--down", "region/eu-west")
+	if code != 0 || !strings.Contains(out, "No server reports which clients ask") {
 		t.Errorf("without servers: %d\n%s", code, out)
 	}
 	s.lives(500, 200)

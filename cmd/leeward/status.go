@@ -163,8 +163,8 @@ func over(text string) string {
 	return "\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"
 }
 
-// head returns as many lines of a text as a terminal of so many columns and rows shows, and says how many are left. What
-// comes first matters most, and a terminal would show what comes last. 0 rows: nobody knows how many there are.
+// head returns as many lines of a text as a terminal of so many columns and rows shows, and says how many are left.
+// What comes first matters most, and a terminal would show what comes last. 0 rows: nobody knows how many there are.
 func head(text string, columns, rows int) string {
 	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
 	if rows <= 0 || len(lines) < rows {

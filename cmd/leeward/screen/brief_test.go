@@ -37,7 +37,8 @@ func TestBriefStatus(t *testing.T) {
 		Endpoints: []admin.Endpoint{
 			{Endpoint: "www-eu/lb-1", Pool: "www-eu", Region: "eu-west", Monitor: "web", Weight: 100, Addresses: []admin.Address{{Address: netip.MustParseAddr("192.0.2.10"), Verdict: "up"}}},
 			{Endpoint: "www-us/lb-1", Pool: "www-us", Region: "us-east", Monitor: "web", Weight: 100, Addresses: []admin.Address{{
-				Address: netip.MustParseAddr("192.0.2.20"), Verdict: "down", Since: &since, Down: 3, Votes: []admin.Vote{down("fra"), down("ns2"), down("ns10")},
+				Address: netip.MustParseAddr("192.0.2.20"), Verdict: "down", Since: &since, Down: 3,
+				Votes: []admin.Vote{down("fra"), down("ns2"), down("ns10")},
 			}}},
 		},
 		Moves: []admin.Move{{From: "us-east", To: []string{"eu-west"}}}, Watches: []admin.Watch{{Watch: "reports", LagSeconds: .4}},

@@ -80,7 +80,8 @@ func Counts(w io.Writer, c *answer.Counts, wide, colour bool) error {
 		}
 	}
 	if n := c.Left.Policies + c.Left.Pools; n > 0 {
-		_, err := fmt.Fprintf(w, "\n%d more policies and %d more pools: see them with --most.\n", c.Left.Policies, c.Left.Pools)
+		_, err := fmt.Fprintf(w, "\n%d more policies and %d more pools: see them with --most.\n",
+			c.Left.Policies, c.Left.Pools)
 		return err
 	}
 	return nil

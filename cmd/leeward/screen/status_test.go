@@ -192,7 +192,10 @@ e.test       primary  current   never
 	}
 	five := at(-5 * time.Minute)
 	for i, p := range []*admin.Parent{
-		{State: admin.ParentFailed, Since: *five, Endpoint: "cds.nic.test:53", Validated: true, Error: "192.0.2.1:53: answered with RCODE 5"},
+		{
+			State: admin.ParentFailed, Since: *five, Endpoint: "cds.nic.test:53", Validated: true,
+			Error: "192.0.2.1:53: answered with RCODE 5",
+		},
 		{State: admin.ParentTold, Since: *five, Endpoint: "cds.nic.test:5300"},
 		{State: admin.ParentMute, Since: *five},
 		{State: admin.ParentFits, Since: *five, Endpoint: "cds.nic.test:5300"},
