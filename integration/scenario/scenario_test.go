@@ -48,6 +48,8 @@ func TestScenarios(t *testing.T) {
 	if lab.Race {
 		t.Skip("they run with the binary as it is shipped, in a run of their own")
 	}
+	var failures failures
+	t.Cleanup(func() { failures.log(t) })
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) {
 			if s.faults && !*costly {
@@ -57,8 +59,28 @@ func TestScenarios(t *testing.T) {
 				t.Skip("make scenarios plays it")
 			}
 			t.Parallel()
-			play(t, s)
+			failures.add(s.name, play(t, s))
 		})
+	}
+}
+
+// failures repeats behind all scenarios what failed in which: before it stand thousands of lines of those that passed.
+type failures struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (f *failures) add(scenario string, said []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, line := range said {
+		f.lines = append(f.lines, scenario+": "+line)
+	}
+}
+
+func (f *failures) log(t *testing.T) {
+	if len(f.lines) > 0 {
+		t.Logf("what failed:\n%s", strings.Join(f.lines, "\n"))
 	}
 }
 
@@ -77,7 +99,8 @@ const (
 	steadiness = 500 * time.Millisecond
 )
 
-func play(t *testing.T, s *story) {
+// play plays a story and returns what failed in it.
+func play(t *testing.T, s *story) []string {
 	for n := 1; ; n++ {
 		a := &lab.Attempt{TB: t}
 		x := &scenario{
@@ -88,7 +111,7 @@ func play(t *testing.T, s *story) {
 		stood := x.stalls.Between(x.zero, time.Now())
 		switch {
 		case len(a.Failures) == 0:
-			return
+			return nil
 		case n < plays && stood > steadiness:
 			t.Logf("the machine stood still for %v while this was played: it is played again. What failed:\n%s", stood,
 				strings.Join(a.Failures, "\n"))
@@ -97,7 +120,7 @@ func play(t *testing.T, s *story) {
 			for _, f := range a.Failures {
 				t.Error(f)
 			}
-			return
+			return a.Failures
 		}
 	}
 }
