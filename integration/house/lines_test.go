@@ -22,8 +22,6 @@ const (
 // nothing is put in.
 var long = []string{
 	"cmd/leeward",
-	"cmd/leeward/bench",
-	"cmd/leeward/screen",
 }
 
 // root is the module's folder.

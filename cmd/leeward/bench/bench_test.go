@@ -70,37 +70,44 @@ func echo(query []byte, rcode byte) []byte {
 
 func settings(t *testing.T, server netip.AddrPort) Settings {
 	return Settings{
-		Server: server, Questions: []Question{{name(t, "www.example.test"), rr.TypeA}, {name(t, "mail.example.test"), rr.TypeMX}},
-		From: 200, Most: 400, Step: 200 * time.Millisecond, Timeout: 4 * time.Second, Late: 4 * time.Second, Allow: DefaultAllow, Sockets: 3, Seed: 1,
+		Server: server, Sockets: 3, Seed: 1, Allow: DefaultAllow,
+		From: 200, Most: 400, Step: 200 * time.Millisecond, Timeout: 4 * time.Second, Late: 4 * time.Second,
+		Questions: []Question{{name(t, "www.example.test"), rr.TypeA}, {name(t, "mail.example.test"), rr.TypeMX}},
 	}
 }
 
 func TestLoadCountsEveryQuery(t *testing.T) {
+	type replier = func(n int, query []byte) []byte
+	rcode := func(code byte) replier { return func(_ int, q []byte) []byte { return echo(q, code) } }
+	// flipped flips bits of one octet of a good response.
+	flipped := func(at int, bits byte) replier {
+		return func(_ int, q []byte) []byte {
+			r := echo(q, 0)
+			r[at] ^= bits
+			return r
+		}
+	}
+	allRight := func(s Step) bool { return s.Wrong == 0 && s.Answered > 0 }
+	allWrong := func(s Step) bool { return s.Wrong == s.Answered && s.Answered > 0 }
 	for _, c := range []struct {
 		title string
-		reply func(n int, query []byte) []byte
+		reply replier
 		check func(s Step) bool
 	}{
-		{"all answered", func(_ int, q []byte) []byte { return echo(q, 0) }, func(s Step) bool {
-			return s.Wrong == 0 && s.Rcodes["NOERROR"] == s.Answered && s.Answered > 0
+		{"all answered", rcode(0), func(s Step) bool { return allRight(s) && s.Rcodes["NOERROR"] == s.Answered }},
+		{"a name that is not there is an answer", rcode(3), func(s Step) bool {
+			return allRight(s) && s.Rcodes["NXDOMAIN"] == s.Answered
 		}},
-		{"a name that is not there is an answer", func(_ int, q []byte) []byte { return echo(q, 3) }, func(s Step) bool {
-			return s.Wrong == 0 && s.Rcodes["NXDOMAIN"] == s.Answered && s.Answered > 0
-		}},
-		{"refused is wrong", func(_ int, q []byte) []byte { return echo(q, 5) }, func(s Step) bool {
-			return s.Wrong == s.Answered && s.Answered > 0
-		}},
-		{"another question is wrong", func(_ int, q []byte) []byte { r := echo(q, 0); r[headerSize+1] ^= 1; return r }, func(s Step) bool {
-			return s.Wrong == s.Answered && s.Answered > 0
-		}},
-		{"twice is once", func(_ int, q []byte) []byte { return echo(q, 0) }, func(s Step) bool { return s.Wrong == 0 && s.Answered > 0 }},
+		{"refused is wrong", rcode(5), allWrong},
+		{"another question is wrong", flipped(headerSize+1, 1), allWrong},
+		{"twice is once", rcode(0), allRight},
 		{"every second one lost", func(n int, q []byte) []byte {
 			if n%2 == 1 {
 				return nil
 			}
 			return echo(q, 0)
 		}, func(s Step) bool { return s.Lost >= s.Sent/2 && s.Bad() > 0.4 }},
-		{"truncated ones are told", func(_ int, q []byte) []byte { r := echo(q, 0); r[2] |= 2; return r }, func(s Step) bool { return s.Cut == s.Answered }},
+		{"truncated ones are counted", flipped(2, 2), func(s Step) bool { return s.Cut == s.Answered }},
 	} {
 		t.Run(c.title, func(t *testing.T) {
 			copies := 1
@@ -111,9 +118,13 @@ func TestLoadCountsEveryQuery(t *testing.T) {
 			if strings.Contains(c.title, "lost") {
 				s.Timeout = 200 * time.Millisecond // it is waited for
 			}
-			step, err := load(t.Context(), s, prepare(s, nil), 400, 1)
-			if err != nil {
-				t.Fatal(err)
+			// Where the machine is busy, senders may get no turn in a step this short.
+			var step Step
+			for i := 0; step.Sent < 10 && i < 100; i++ {
+				var err error
+				if step, err = load(t.Context(), s, prepare(s, nil), 400, 1); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if step.Sent == 0 || step.Answered+step.Lost != step.Sent || !c.check(step) {
 				t.Errorf("%+v", step)
@@ -123,6 +134,7 @@ func TestLoadCountsEveryQuery(t *testing.T) {
 }
 
 func TestRunIsBoundedAndAsksWithTheServersCookie(t *testing.T) {
+	const cookieOfServer = "0102030405060708090a0b0c0d0e0f10"
 	var with, without atomic.Int64
 	server := answerer(t, 1, func(_ int, q []byte) []byte {
 		var m dns.Msg
@@ -140,9 +152,9 @@ func TestRunIsBoundedAndAsksWithTheServersCookie(t *testing.T) {
 		r := new(dns.Msg).SetReply(&m)
 		if len(cookie) == 16 {
 			r.SetEdns0(payload, false)
-			r.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: cookie + "0102030405060708090a0b0c0d0e0f10"}}
+			r.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: cookie + cookieOfServer}}
 		}
-		if strings.HasSuffix(cookie, "0102030405060708090a0b0c0d0e0f10") {
+		if strings.HasSuffix(cookie, cookieOfServer) {
 			with.Add(1)
 		} else {
 			without.Add(1)
@@ -159,7 +171,8 @@ func TestRunIsBoundedAndAsksWithTheServersCookie(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !r.Cookie || with.Load() == 0 || told != len(r.Steps) || r.Why == "" {
-		t.Errorf("cookie %v, queries with it %d, without %d, told of %d of %d steps, why %q", r.Cookie, with.Load(), without.Load(), told, len(r.Steps), r.Why)
+		t.Errorf("cookie %v, queries with it %d, without %d, told of %d of %d steps, why %q",
+			r.Cookie, with.Load(), without.Load(), told, len(r.Steps), r.Why)
 	}
 	for _, step := range r.Steps {
 		if step.Asked > s.Most {
@@ -175,7 +188,8 @@ func TestNobodyThere(t *testing.T) {
 	}
 	server := netip.MustParseAddrPort(c.LocalAddr().String())
 	c.Close()
-	if _, err := Run(t.Context(), settings(t, server)); err == nil || !strings.Contains(err.Error(), "is a DNS server listening there?") {
+	_, err = Run(t.Context(), settings(t, server))
+	if err == nil || !strings.Contains(err.Error(), "is a DNS server listening there?") {
 		t.Error(err)
 	}
 }
@@ -222,8 +236,13 @@ func TestClimbFindsTheKnee(t *testing.T) {
 }
 
 func TestReadNames(t *testing.T) {
-	got, err := ReadNames("names.txt", strings.NewReader("# what our users ask\nwww.example.test\n\n mail.example.test MX \nx.example.test TYPE65280\n"))
-	want := []Question{{name(t, "www.example.test"), rr.TypeA}, {name(t, "mail.example.test"), rr.TypeMX}, {name(t, "x.example.test"), 65280}}
+	got, err := ReadNames("names.txt", strings.NewReader(
+		"# what our users ask\nwww.example.test\n\n mail.example.test MX \nx.example.test TYPE65280\n"))
+	want := []Question{
+		{name(t, "www.example.test"), rr.TypeA},
+		{name(t, "mail.example.test"), rr.TypeMX},
+		{name(t, "x.example.test"), 65280},
+	}
 	if err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -233,7 +252,8 @@ func TestReadNames(t *testing.T) {
 		"www.example.test A extra": "names.txt:1: ",
 		"; nothing":                "has no name in it",
 	} {
-		if _, err := ReadNames("names.txt", strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), says) {
+		_, err := ReadNames("names.txt", strings.NewReader(text))
+		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v; want %q", text, err, says)
 		}
 	}
@@ -276,11 +296,17 @@ func TestZoneQuestions(t *testing.T) {
 		rest = append(rest, q)
 	}
 	www := name(t, "www.example.test")
-	want := []Question{{name(t, "example.test"), rr.TypeSOA}, {name(t, "mail.example.test"), rr.TypeMX}, {www, rr.TypeA}, {www, rr.TypeAAAA}}
+	want := []Question{
+		{name(t, "example.test"), rr.TypeSOA},
+		{name(t, "mail.example.test"), rr.TypeMX},
+		{www, rr.TypeA},
+		{www, rr.TypeAAAA},
+	}
 	if wild != standIns || !cmp.Equal(rest, want) {
 		t.Errorf("%d names for the wildcard, and %v", wild, rest)
 	}
-	if _, err := ZoneQuestions("other.test", all, 1); err == nil || !strings.Contains(err.Error(), "there is no zone other.test") {
+	_, err = ZoneQuestions("other.test", all, 1)
+	if err == nil || !strings.Contains(err.Error(), "there is no zone other.test") {
 		t.Error(err)
 	}
 }
@@ -288,7 +314,9 @@ func TestZoneQuestions(t *testing.T) {
 // Messages are what another reader of DNS takes them for, and clients lie within the prefix.
 func TestQueries(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.SampledFrom([]string{"193.0.0.0/16", "198.51.100.128/25", "0.0.0.0/0", "2001:db8::/32", "2001:db8::1/128"}).Draw(t, "clients")
+		text := rapid.SampledFrom([]string{
+			"193.0.0.0/16", "198.51.100.128/25", "0.0.0.0/0", "2001:db8::/32", "2001:db8::1/128",
+		}).Draw(t, "clients")
 		clients := netip.MustParsePrefix(text)
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		subnet := subnetOf(random, clients)
@@ -298,7 +326,8 @@ func TestQueries(t *testing.T) {
 		if err := m.Unpack(q.message); err != nil {
 			t.Fatal(err)
 		}
-		if len(m.Question) != 1 || m.Question[0] != (dns.Question{Name: "www.test.", Qtype: dns.TypeAAAA, Qclass: dns.ClassINET}) {
+		want := dns.Question{Name: "www.test.", Qtype: dns.TypeAAAA, Qclass: dns.ClassINET}
+		if len(m.Question) != 1 || m.Question[0] != want {
 			t.Fatal(m.Question)
 		}
 		var saw netip.Prefix
@@ -323,9 +352,10 @@ func TestQueries(t *testing.T) {
 
 func TestAllowed(t *testing.T) {
 	for text, want := range map[string]bool{
-		"127.0.0.1": true, "127.9.9.9": true, "::1": true, "10.1.2.3": true, "172.16.0.1": true, "172.32.0.1": false, "192.168.1.1": true,
-		"100.64.0.1": true, "100.128.0.1": false, "169.254.0.1": true, "fe80::1": true, "fd00::1": true, "2001:db8::1": false,
-		"192.0.2.1": false, "8.8.8.8": false, "::ffff:8.8.8.8": false, "::ffff:127.0.0.1": true, "0.0.0.0": false,
+		"127.0.0.1": true, "127.9.9.9": true, "::1": true, "::ffff:127.0.0.1": true,
+		"10.1.2.3": true, "172.16.0.1": true, "172.32.0.1": false, "192.168.1.1": true,
+		"100.64.0.1": true, "100.128.0.1": false, "169.254.0.1": true, "fe80::1": true, "fd00::1": true,
+		"192.0.2.1": false, "8.8.8.8": false, "::ffff:8.8.8.8": false, "2001:db8::1": false, "0.0.0.0": false,
 	} {
 		if err := Allowed(netip.MustParseAddr(text)); (err == nil) != want {
 			t.Errorf("%s: %v", text, err)
@@ -334,9 +364,15 @@ func TestAllowed(t *testing.T) {
 }
 
 func TestPlotAndPrint(t *testing.T) {
-	r := &Result{Server: "127.0.0.1:5300", Knee: 4000, Breaks: 4200, Why: "at 4200 queries a second 7 % were not answered"}
+	r := &Result{
+		Server: "127.0.0.1:5300", Knee: 4000, Breaks: 4200,
+		Why: "at 4200 queries a second 7 % were not answered",
+	}
 	for _, asked := range []float64{1000, 2000, 4000, 8000, 4200} {
-		s := Step{Asked: asked, Seconds: 1, Sent: uint64(asked), Answered: uint64(math.Min(asked, 4000)), P50: 1e-4, P99: 1e-3 * asked / 4000, Held: asked <= 4000}
+		s := Step{
+			Asked: asked, Seconds: 1, Sent: uint64(asked), Answered: uint64(math.Min(asked, 4000)),
+			P50: 1e-4, P99: 1e-3 * asked / 4000, Held: asked <= 4000,
+		}
 		s.Lost = s.Sent - s.Answered
 		r.Steps = append(r.Steps, s)
 	}
@@ -344,7 +380,9 @@ func TestPlotAndPrint(t *testing.T) {
 	if err := r.Plot(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"<svg ", "holds 4000 queries a second<", ">knee<", ">answered in time<", ">99th percentile<"} {
+	for _, want := range []string{
+		"<svg ", "holds 4000 queries a second<", ">knee<", ">answered in time<", ">99th percentile<",
+	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the picture lacks %s:\n%s", want, b.String())
 		}
@@ -354,10 +392,11 @@ func TestPlotAndPrint(t *testing.T) {
 	}
 
 	b.Reset()
-	if err := r.Print(&b, false); err != nil || b.String() != "knee: 4000 queries a second; at 4200 queries a second 7 % were not answered\n" {
+	want := "knee: 4000 queries a second; at 4200 queries a second 7 % were not answered\n"
+	if err := r.Print(&b, false); err != nil || b.String() != want {
 		t.Errorf("%q, %v", b.String(), err)
 	}
-	want := "     4200      4000   4.76 %        -        -     100µs     1.1ms         -  broken"
+	want = "     4200      4000   4.76 %        -        -     100µs     1.1ms         -  broken"
 	if got := r.Steps[4].Row(); got != want {
 		t.Errorf("\n%q, want\n%q", got, want)
 	}
@@ -369,13 +408,16 @@ func FuzzServerCookie(f *testing.F) {
 	m := new(dns.Msg).SetQuestion("www.example.test.", dns.TypeA)
 	m.Response = true
 	m.SetEdns0(payload, false)
-	m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "3132333435363738" + "0102030405060708"}}
+	m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{
+		Code: dns.EDNS0COOKIE, Cookie: "3132333435363738" + "0102030405060708",
+	}}
 	b, err := m.Pack()
 	if err != nil {
 		f.Fatal(err)
 	}
 	question := 18 + 4
-	if got := serverCookie(b, headerSize+question, client); !bytes.Equal(got, append(bytes.Clone(client), 1, 2, 3, 4, 5, 6, 7, 8)) {
+	want := append(bytes.Clone(client), 1, 2, 3, 4, 5, 6, 7, 8)
+	if got := serverCookie(b, headerSize+question, client); !bytes.Equal(got, want) {
 		f.Fatalf("%x", got)
 	}
 	f.Add(b)

@@ -20,28 +20,46 @@ func TestBriefStatus(t *testing.T) {
 	down := func(vantage string) admin.Vote {
 		return admin.Vote{Vantage: vantage, State: "down", Fresh: true, Counted: true, Reason: "connection refused"}
 	}
-	up, out := steer.FamilyStatus{Available: true, Healthy: 1, Total: 1}, steer.FamilyStatus{Total: 1, Why: "no healthy endpoint"}
+	up := steer.FamilyStatus{Available: true, Healthy: 1, Total: 1}
+	out := steer.FamilyStatus{Total: 1, Why: "no healthy endpoint"}
+	server := func(id, region, address string) admin.Server {
+		return admin.Server{
+			ID: id, Region: region, Fresh: true, Revision: 7, Listen: []string{address + ":53"}, Version: "v1",
+			Source: admin.Source{State: "following"},
+		}
+	}
+	vantage := func(id string) admin.Vantage { return admin.Vantage{ID: id, Server: true, Fresh: true} }
+	endpoint := func(pool, region string, a admin.Address) admin.Endpoint {
+		return admin.Endpoint{
+			Endpoint: pool + "/lb-1", Pool: pool, Region: region, Monitor: "web", Weight: 100,
+			Addresses: []admin.Address{a},
+		}
+	}
 	s := &admin.Status{
 		Time: now, Self: "fra",
 		Servers: []admin.Server{
-			{ID: "fra", Region: "eu-west", Fresh: true, Revision: 7, Listen: []string{"192.0.2.53:53"}, Version: "v1", Source: admin.Source{State: "following"}},
-			{ID: "ns10", Region: "us-east", Fresh: true, Revision: 7, Listen: []string{"192.0.2.54:53"}, Version: "v1", Source: admin.Source{State: "following"}},
-			{ID: "ns2", Region: "us-east", Fresh: true, Revision: 7, Listen: []string{"192.0.2.55:53"}, Version: "v1", Source: admin.Source{State: "following"}},
+			server("fra", "eu-west", "192.0.2.53"),
+			server("ns10", "us-east", "192.0.2.54"),
+			server("ns2", "us-east", "192.0.2.55"),
 		},
-		Vantages: []admin.Vantage{{ID: "fra", Server: true, Fresh: true}, {ID: "ns2", Server: true, Fresh: true}, {ID: "ns10", Server: true, Fresh: true}},
-		Regions:  []admin.Region{{Region: "eu-west", Available: 1, Pools: 1, Healthy: 1, Endpoints: 1}, {Region: "us-east", Pools: 1, Endpoints: 1}},
+		Vantages: []admin.Vantage{vantage("fra"), vantage("ns2"), vantage("ns10")},
+		Regions: []admin.Region{
+			{Region: "eu-west", Available: 1, Pools: 1, Healthy: 1, Endpoints: 1},
+			{Region: "us-east", Pools: 1, Endpoints: 1},
+		},
 		Pools: []admin.Pool{
 			{Pool: "www-eu", Region: "eu-west", Monitor: "web", IPv4: up, Healthy: 1, Total: 1},
 			{Pool: "www-us", Region: "us-east", Monitor: "web", IPv4: out, Total: 1},
 		},
 		Endpoints: []admin.Endpoint{
-			{Endpoint: "www-eu/lb-1", Pool: "www-eu", Region: "eu-west", Monitor: "web", Weight: 100, Addresses: []admin.Address{{Address: netip.MustParseAddr("192.0.2.10"), Verdict: "up"}}},
-			{Endpoint: "www-us/lb-1", Pool: "www-us", Region: "us-east", Monitor: "web", Weight: 100, Addresses: []admin.Address{{
+			endpoint("www-eu", "eu-west", admin.Address{Address: netip.MustParseAddr("192.0.2.10"), Verdict: "up"}),
+			endpoint("www-us", "us-east", admin.Address{
 				Address: netip.MustParseAddr("192.0.2.20"), Verdict: "down", Since: &since, Down: 3,
 				Votes: []admin.Vote{down("fra"), down("ns2"), down("ns10")},
-			}}},
+			}),
 		},
-		Moves: []admin.Move{{From: "us-east", To: []string{"eu-west"}}}, Watches: []admin.Watch{{Watch: "reports", LagSeconds: .4}},
+		Moves:   []admin.Move{{From: "us-east", To: []string{"eu-west"}}},
+		Watches: []admin.Watch{{Watch: "reports", LagSeconds: .4}},
 	}
 	s.Headline = s.Say()
 	var b strings.Builder

@@ -14,15 +14,18 @@ func TestCounts(t *testing.T) {
 	n := func(minute, five, total uint64) answer.Count {
 		return answer.Count{Total: total, LastMinute: minute, LastFiveMinutes: five}
 	}
+	few, many := n(0, 1, 12), n(4500, 18000, 70000)
+	type pools = []answer.PoolCount
 	c := &answer.Counts{
 		Server: "ams-1", Since: time.Date(2026, 11, 28, 2, 0, 0, 0, time.UTC), Windows: [2]float64{60, 300},
 		Queries: n(6000, 24000, 99000), Steered: n(4500, 18000, 70000), FailOpen: n(30, 30, 30),
 		Types: []answer.TypeCount{{Type: "A", Count: n(6000, 24000, 99000)}},
-		Pools: []answer.PoolCount{{Pool: "www-eu\x1b[2J", Count: n(4500, 18000, 70000)}, {Pool: "www-us", Count: n(0, 1, 12)}},
+		Pools: pools{{Pool: "www-eu\x1b[2J", Count: many}, {Pool: "www-us", Count: few}},
 		Policies: []answer.PolicyCount{{
-			Policy: "www.example.test", Count: n(4500, 18001, 70012), FailOpen: n(30, 30, 30), Rules: []answer.RuleCount{
-				{Rule: 0, When: "when countries [ES]", Count: n(0, 1, 12), Pools: []answer.PoolCount{{Pool: "www-us", Count: n(0, 1, 12)}}},
-				{Rule: -1, When: "no rule holds", Count: n(4500, 18000, 70000), Pools: []answer.PoolCount{{Count: n(4500, 18000, 70000)}}},
+			Policy: "www.example.test", Count: n(4500, 18001, 70012), FailOpen: n(30, 30, 30),
+			Rules: []answer.RuleCount{
+				{Rule: 0, When: "when countries [ES]", Count: few, Pools: pools{{Pool: "www-us", Count: few}}},
+				{Rule: -1, When: "no rule holds", Count: many, Pools: pools{{Count: many}}},
 			},
 		}},
 	}

@@ -22,7 +22,8 @@ func TestTimes(t *testing.T) {
 		}
 	}
 	for s, want := range map[float64]string{
-		.00015: "150µs", .0009996: "1000µs", .001: "1.0ms", .0123: "12.3ms", .25: "250ms", 2.8153: "2.815s", 12.2: "12s", 190: "3m",
+		.00015: "150µs", .0009996: "1000µs", .001: "1.0ms", .0123: "12.3ms", .25: "250ms",
+		2.8153: "2.815s", 12.2: "12s", 190: "3m",
 	} {
 		if got := screen.Took(s); got != want {
 			t.Errorf("%g s: %q, want %q", s, got, want)

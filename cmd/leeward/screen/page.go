@@ -35,7 +35,9 @@ func NewPage(w io.Writer) *Page {
 		return columns, rows
 	}
 	return &Page{
-		out: w, columns: func() int { columns, _ := size(); return columns }, rows: func() int { _, rows := size(); return rows },
+		out:     w,
+		columns: func() int { columns, _ := size(); return columns },
+		rows:    func() int { _, rows := size(); return rows },
 	}
 }
 

@@ -36,7 +36,8 @@ func TestPageFolds(t *testing.T) {
 		var text, page strings.Builder
 		p := screen.NewPageOf(&page, columns)
 		for range rapid.IntRange(1, 5).Draw(t, "lines") {
-			line := strings.Repeat(" ", rapid.IntRange(0, 8).Draw(t, "indent")) + strings.Join(rapid.SliceOfN(wordsDrawn, 0, 20).Draw(t, "words"), " ")
+			indent := rapid.IntRange(0, 8).Draw(t, "indent")
+			line := strings.Repeat(" ", indent) + strings.Join(rapid.SliceOfN(wordsDrawn, 0, 20).Draw(t, "words"), " ")
 			text.WriteString(line + "\n")
 			// What is written in two parts is folded as if it were one, but for a word that both have a part of.
 			half := strings.LastIndexByte(line[:len(line)/2], ' ') + 1
@@ -53,8 +54,9 @@ func TestPageFolds(t *testing.T) {
 func TestTableFolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		columns := rapid.IntRange(40, 100).Draw(t, "columns")
+		word := rapid.StringMatching(`2001:db8:[0-9a-f:]{2,20}|[a-z]{1,12}`)
 		cell := rapid.Custom(func(t *rapid.T) string {
-			return strings.Join(rapid.SliceOfN(rapid.StringMatching(`2001:db8:[0-9a-f:]{2,20}|[a-z]{1,12}`), 0, 20).Draw(t, "cell"), " ")
+			return strings.Join(rapid.SliceOfN(word, 0, 20).Draw(t, "cell"), " ")
 		})
 		width := rapid.IntRange(1, 10).Draw(t, "width")
 		table := screen.Table{Heads: strings.Fields(strings.Repeat("HEAD ", width))}
@@ -94,9 +96,16 @@ func TestTableFolds(t *testing.T) {
 // A table on a narrow page, as one that reads it would have it.
 func TestTableOnANarrowPage(t *testing.T) {
 	table := screen.Table{Heads: []string{"ENDPOINT", "ADDRESS", "STATE", "VOTES"}}
-	table.Add(screen.Cell{Text: "www-eu/lb-1"}, screen.Cell{Text: "192.0.2.10"}, screen.Cell{Text: "up"}, screen.Cell{Text: "fra up"})
-	table.Add(screen.Cell{Text: "www-us/lb-1"}, screen.Cell{Text: "2001:db8:77:1::10"}, screen.Cell{Text: "down"},
-		screen.Cell{Text: "fra down (connection refused), nyc down (no answer within 400ms)"})
+	add := func(texts ...string) {
+		var row []screen.Cell
+		for _, text := range texts {
+			row = append(row, screen.Cell{Text: text})
+		}
+		table.Add(row...)
+	}
+	add("www-eu/lb-1", "192.0.2.10", "up", "fra up")
+	add("www-us/lb-1", "2001:db8:77:1::10", "down",
+		"fra down (connection refused), nyc down (no answer within 400ms)")
 	for columns, want := range map[int]string{
 		72: `
 ENDPOINT     ADDRESS            STATE  VOTES

@@ -41,7 +41,13 @@ func (s status) servers(wide bool) *Table {
 			age = Cell{age.Text + ", not kept", Red}
 		}
 		row := []Cell{
-			name, {Text: v.Region}, {Text: strconv.FormatInt(v.Revision, 10)}, {source, c}, age, count(v.Problems), count(v.Held),
+			name,
+			{Text: v.Region},
+			{Text: strconv.FormatInt(v.Revision, 10)},
+			{source, c},
+			age,
+			count(v.Problems),
+			count(v.Held),
 		}
 		if wide {
 			row = append(row, Cell{Text: strings.Join(v.Listen, " ")}, Cell{Text: v.Admin}, Cell{v.Version, Grey})

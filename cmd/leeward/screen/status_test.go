@@ -21,25 +21,46 @@ func TestPrintStatus(t *testing.T) {
 	s := &admin.Status{
 		Time: now, Self: "fra",
 		Servers: []admin.Server{
-			{ID: "fra", Region: "eu-west", Version: "v1", Listen: []string{"127.0.0.1:5300"}, Admin: "127.0.0.1:8053", Revision: 7, SnapshotAgeSeconds: 0.3, Source: admin.Source{State: "following"}, Fresh: true},
-			{ID: "nyc", Region: "us-east", Version: "v1", Revision: 6, Source: admin.Source{State: "cut off", Since: now.Add(-time.Minute), Error: "no leader"}, CopyError: "disk full", Problems: 1},
+			{
+				ID: "fra", Region: "eu-west", Version: "v1", Fresh: true, Revision: 7, SnapshotAgeSeconds: 0.3,
+				Listen: []string{"127.0.0.1:5300"}, Admin: "127.0.0.1:8053", Source: admin.Source{State: "following"},
+			},
+			{
+				ID: "nyc", Region: "us-east", Version: "v1", Revision: 6, CopyError: "disk full", Problems: 1,
+				Source: admin.Source{State: "cut off", Since: now.Add(-time.Minute), Error: "no leader"},
+			},
 		},
-		Vantages:  []admin.Vantage{{ID: "fra", Server: true, Fresh: true}, {ID: "sin", Region: "ap-south", Fresh: true, Blind: true, Reports: 4, AgeSeconds: 1}},
-		Regions:   []admin.Region{{Region: "eu-west", Available: 1, Pools: 1, Healthy: 1, Endpoints: 2}},
-		Pools:     []admin.Pool{{Pool: "www-eu", Region: "eu-west", Monitor: "web", IPv4: steer.FamilyStatus{Available: true, Healthy: 1, Total: 2}, IPv6: steer.FamilyStatus{Total: 1, Why: "no healthy endpoint"}, Healthy: 1, Total: 2}},
+		Vantages: []admin.Vantage{
+			{ID: "fra", Server: true, Fresh: true},
+			{ID: "sin", Region: "ap-south", Fresh: true, Blind: true, Reports: 4, AgeSeconds: 1},
+		},
+		Regions: []admin.Region{{Region: "eu-west", Available: 1, Pools: 1, Healthy: 1, Endpoints: 2}},
+		Pools: []admin.Pool{{
+			Pool: "www-eu", Region: "eu-west", Monitor: "web", Healthy: 1, Total: 2,
+			IPv4: steer.FamilyStatus{Available: true, Healthy: 1, Total: 2},
+			IPv6: steer.FamilyStatus{Total: 1, Why: "no healthy endpoint"},
+		}},
 		Overrides: []admin.Override{{Target: "pool/www-us", State: "drain", Reason: "bad\x1b[31m text"}},
-		Endpoints: []admin.Endpoint{{Endpoint: "www-eu/lb-1", Weight: 100, Monitor: "web", Addresses: []admin.Address{
-			{Address: netip.MustParseAddr("192.0.2.10"), Verdict: "down", Since: &since, Chosen: []string{"fra", "nyc", "sin"}, Votes: []admin.Vote{
+		Endpoints: []admin.Endpoint{{Endpoint: "www-eu/lb-1", Weight: 100, Monitor: "web", Addresses: []admin.Address{{
+			Address: netip.MustParseAddr("192.0.2.10"), Verdict: "down", Since: &since,
+			Chosen: []string{"fra", "nyc", "sin"},
+			Votes: []admin.Vote{
 				{Vantage: "fra", State: "down", Fresh: true, Counted: true, Reason: "connection refused"},
 				{Vantage: "nyc", State: "up", AgeSeconds: 12},
 				{Vantage: "tyo", State: "up", Fresh: true},
 				{Vantage: "zrh", State: "down", Fresh: true, Counted: true, Reason: "up again, held", Held: &held},
-			}},
-		}}},
-		Watches:    []admin.Watch{{Watch: "reports", LagSeconds: 0.8}, {Watch: "resources", LagSeconds: 75}},
-		Failover:   []admin.Phase{{Phase: "detect", To: "down", Count: 3, LastSeconds: 2.8153, MeanSeconds: 2.5, WorstSeconds: 12.2}, {Phase: "publish", To: "down", Count: 3, LastSeconds: .00042, MeanSeconds: .0123, WorstSeconds: .25}},
+			},
+		}}}},
+		Watches: []admin.Watch{{Watch: "reports", LagSeconds: 0.8}, {Watch: "resources", LagSeconds: 75}},
+		Failover: []admin.Phase{
+			{Phase: "detect", To: "down", Count: 3, LastSeconds: 2.8153, MeanSeconds: 2.5, WorstSeconds: 12.2},
+			{Phase: "publish", To: "down", Count: 3, LastSeconds: .00042, MeanSeconds: .0123, WorstSeconds: .25},
+		},
 		StaleVotes: 4,
-		Problems:   []admin.Problem{{Resource: "policies/www.example.test", Field: "rules[0]", InService: admin.InServiceOlder, Message: "no pool \"x\""}},
+		Problems: []admin.Problem{{
+			Resource: "policies/www.example.test", Field: "rules[0]", InService: admin.InServiceOlder,
+			Message: "no pool \"x\"",
+		}},
 	}
 	var b strings.Builder
 	if err := screen.Wide(&b, s, false); err != nil {
@@ -125,7 +146,9 @@ func TestStatusOfABadNight(t *testing.T) {
 }
 
 func TestAge(t *testing.T) {
-	for seconds, want := range map[float64]string{-1: "0s", 0.42: "0.4s", 59: "59s", 180: "3m", 7800: "2h10m", 500000: "5d"} {
+	for seconds, want := range map[float64]string{
+		-1: "0s", 0.42: "0.4s", 59: "59s", 180: "3m", 7800: "2h10m", 500000: "5d",
+	} {
 		if got := admin.Age(seconds); got != want {
 			t.Errorf("Age(%v) = %q, want %q", seconds, got, want)
 		}
@@ -137,11 +160,21 @@ func TestAge(t *testing.T) {
 func TestPrintFollowing(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	at := func(d time.Duration) *time.Time { x := now.Add(d); return &x }
+	const one, two = "192.0.2.1:53", "192.0.2.2:53"
 	s := &admin.Status{Time: now, Following: []admin.Following{
-		{Zone: "a.test", Primaries: []string{"192.0.2.1:53", "192.0.2.2:53"}, State: "current", Serial: 7, Records: 12, From: "192.0.2.2:53", Checked: at(-time.Minute), Expires: at(24 * time.Hour), Refreshing: true},
-		{Zone: "b.test", Primaries: []string{"192.0.2.1:53 key xfer"}, State: "failing", Serial: 8, Records: 1, Checked: at(-time.Hour), Expires: at(time.Hour), Error: "192.0.2.1:53 key xfer: connection refused"},
-		{Zone: "c.test", Primaries: []string{"192.0.2.1:53"}, State: "expired", Serial: 9, Records: 1, Checked: at(-25 * time.Hour), Expires: at(-time.Hour)},
-		{Zone: "d.test", Primaries: []string{"192.0.2.1:53", "192.0.2.2:53"}, State: "waiting"},
+		{
+			Zone: "a.test", Primaries: []string{one, two}, State: "current", Serial: 7, Records: 12, From: two,
+			Checked: at(-time.Minute), Expires: at(24 * time.Hour), Refreshing: true,
+		},
+		{
+			Zone: "b.test", Primaries: []string{one + " key xfer"}, State: "failing", Serial: 8, Records: 1,
+			Checked: at(-time.Hour), Expires: at(time.Hour), Error: one + " key xfer: connection refused",
+		},
+		{
+			Zone: "c.test", Primaries: []string{one}, State: "expired", Serial: 9, Records: 1,
+			Checked: at(-25 * time.Hour), Expires: at(-time.Hour),
+		},
+		{Zone: "d.test", Primaries: []string{one, two}, State: "waiting"},
 	}}
 	var b strings.Builder
 	if err := screen.Wide(&b, s, false); err != nil {
@@ -165,10 +198,22 @@ func TestPrintSigning(t *testing.T) {
 	const day = 24 * time.Hour
 	s := &admin.Status{Time: now, Signing: &admin.Signing{}}
 	for _, z := range []admin.SignedZone{
-		{Zone: "a.test", Signer: "leeward", State: "prepared", Expires: at(13 * day), Signatures: 40, Keys: []admin.SignedKey{{Tag: 7, Algorithm: "ECDSAP256SHA256", State: "signs keys"}, {Tag: 8, Algorithm: "ECDSAP256SHA256", State: "signs data"}}},
-		{Zone: "b.test", Signer: "sign", State: "late", Expires: at(11 * day), Signatures: 12, Keys: []admin.SignedKey{{Tag: 9, State: "signs all"}}, Missing: 3},
+		{
+			Zone: "a.test", Signer: "leeward", State: "prepared", Expires: at(13 * day), Signatures: 40,
+			Keys: []admin.SignedKey{
+				{Tag: 7, Algorithm: "ECDSAP256SHA256", State: "signs keys"},
+				{Tag: 8, Algorithm: "ECDSAP256SHA256", State: "signs data"},
+			},
+		},
+		{
+			Zone: "b.test", Signer: "sign", State: "late", Expires: at(11 * day), Signatures: 12,
+			Keys: []admin.SignedKey{{Tag: 9, State: "signs all"}}, Missing: 3,
+		},
 		{Zone: "c.test", Signer: "primary", State: "near", Expires: at(30 * time.Hour)},
-		{Zone: "d.test", Signer: "leeward", State: "expired", Expires: at(-time.Hour), Signatures: 2, Error: "no entropy"},
+		{
+			Zone: "d.test", Signer: "leeward", State: "expired", Expires: at(-time.Hour), Signatures: 2,
+			Error: "no entropy",
+		},
 		{Zone: "e.test", Signer: "primary", State: "current"},
 	} {
 		s.Signing.Add(z)
@@ -223,7 +268,8 @@ e.test       primary  current   never
 	if err := screen.Status(&b, s, false); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.String(); strings.Contains(got, "a.test") || !strings.Contains(got, "cannot be kept on disk: disk full") {
+	got := b.String()
+	if strings.Contains(got, "a.test") || !strings.Contains(got, "cannot be kept on disk: disk full") {
 		t.Error(got)
 	}
 }
