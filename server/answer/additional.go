@@ -10,8 +10,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// maxTargets is for how many records of an answer the addresses of their targets are looked up. The room that is left
-// holds fewer.
+// maxTargets is how many records of an answer get the addresses of their targets. The room that is left holds fewer.
 const maxTargets = 32
 
 // leads says whether records of a type lead to a name whose addresses are useful to the client, and after how many

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Looking ahead is for any bytes, costs no allocation, and changes no answer.
+// Looking ahead accepts any bytes, allocates nothing, and changes no answer.
 func TestLookAhead(t *testing.T) {
 	s := newResponder(t, func(o *Options) { o.RateLimit = RateLimit{Rate: 1_000_000} })
 	w := s.newWorker(udp)
@@ -17,7 +17,7 @@ func TestLookAhead(t *testing.T) {
 		}
 		request, _ := q.message.Pack()
 		requests = append(requests, request)
-		for cut := range request { // and all that is left of it when it is cut short
+		for cut := range request { // each request, and all that is left of it when it is cut short
 			requests = append(requests, request[:cut])
 		}
 		for at := range request {

@@ -69,7 +69,7 @@ type Options struct {
 	// Seed draws a seed for the random generator of a Worker. nil: Uint64 of math/rand/v2.
 	Seed func() uint64
 
-	uncounted bool // policies are not counted apart
+	uncounted bool // policies are not counted separately
 }
 
 // State is all that a query needs: a Snapshot from configuration, paired with a View from health. Neither changes once
@@ -145,9 +145,9 @@ func New(o Options) (*Responder, error) {
 	return r, nil
 }
 
-// Publish makes every query from now on be answered from the state. A query that is received after Publish has returned
-// never sees an earlier state. The state must not change afterwards. Until the first Publish, and after one without a
-// Snapshot or a View, queries get SERVFAIL.
+// Publish puts a state into service. A query that is received after Publish has returned never sees an earlier state.
+// The state must not change afterwards. Until the first Publish, and after one without a Snapshot or a View, queries
+// get SERVFAIL.
 func (r *Responder) Publish(state State) {
 	if state.Snapshot == nil || state.View == nil {
 		r.state.Store(nil)

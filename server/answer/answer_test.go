@@ -12,7 +12,7 @@ import (
 var update = flag.Bool("update", false, "write the answers that there are now into testdata/answers.txt; read the "+
 	"difference")
 
-// TestAnswers asks what testdata/answers.txt asks and compares whole responses. "fail" and "mend" lines turn the
+// TestAnswers asks what testdata/answers.txt asks, and compares whole responses. "fail" and "mend" lines change the
 // verdict of an endpoint, "#" lines say why a case is there.
 func TestAnswers(t *testing.T) {
 	const file = "testdata/answers.txt"
@@ -102,7 +102,7 @@ func TestNotAQueryIsDropped(t *testing.T) {
 	}
 }
 
-// A header whose message cannot be read is told FORMERR with its ID, without a question.
+// If nothing but the header of a message can be read, the response is FORMERR with its ID, without a question.
 func TestFormErr(t *testing.T) {
 	w := newResponder(t).newWorker(udp)
 	out := w.answer([]byte{0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 63}, loopback, make([]byte, 0, 512))
@@ -112,7 +112,7 @@ func TestFormErr(t *testing.T) {
 	}
 }
 
-// The question comes back in the case it was asked in (0x20), and the answer's owner with it.
+// The response repeats the question in the case it was asked in (0x20), and so does the answer's owner.
 func TestCaseIsKept(t *testing.T) {
 	w := newResponder(t).newWorker(udp)
 	for _, name := range []string{"MaIl.ExAmPlE.tEsT.", "wWw.eXample.TEST.", "NO.wild.Example.Test."} {
@@ -124,7 +124,7 @@ func TestCaseIsKept(t *testing.T) {
 	}
 }
 
-// A fault while answering costs that response, is counted, and is logged once and not for each.
+// A panic while answering costs only that response. It is counted each time, and logged at most once a second.
 func TestFaultIsSurvived(t *testing.T) {
 	var log logLines
 	s := newResponder(t, func(o *Options) { o.Log = log.logger() })
@@ -133,7 +133,7 @@ func TestFaultIsSurvived(t *testing.T) {
 	request, _ := q.message.Pack()
 	broken := *s.state.Load()
 	broken.Snapshot = nil
-	s.state.Store(&broken) // what Publish would never let through
+	s.state.Store(&broken) // Publish would never let this through
 	for range 5 {
 		if out := w.answer(request, loopback, make([]byte, 0, 512)); out != nil {
 			t.Fatalf("answered from nothing: % x", out)

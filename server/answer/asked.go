@@ -84,7 +84,7 @@ func (t *kindTable) add(p *steer.Policy, code uint64) {
 	t.other.Add(weight)
 }
 
-// turn has the table read that was taken away one turn ago, to which nobody adds any more. It then puts it in place of
+// turn reads the table that the last turn took away, to which nobody adds any more. Then it puts that table in place of
 // the present one.
 func (k *kindTables) turn(read func(*kindTable)) {
 	now := k.now.Load()

@@ -11,7 +11,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// askOften has the worker answer the question so often.
+// askOften asks the worker the same question again and again.
 func askOften(t *testing.T, w *Worker, dig string, times int) {
 	t.Helper()
 	q, err := readInquiry(dig)
@@ -27,15 +27,15 @@ func askOften(t *testing.T, w *Worker, dig string, times int) {
 	}
 }
 
-// TestAskedCounts holds the counts against what was asked: all of it while that is little, an estimate where it is
-// much.
+// TestAskedCounts compares the counts with what was asked. They are exact while that is little, and an estimate once it
+// is much.
 func TestAskedCounts(t *testing.T) {
 	s := newResponder(t)
 	a, b := s.newWorker(udp), s.newWorker(tcp)
 	askOften(t, a, "dig www.example.test. A edns=1232", 300)
 	askOften(t, b, "dig www.example.test. A edns=1232", 200)
 	askOften(t, b, "dig www.example.test. AAAA edns=1232", 70)
-	askOften(t, a, "dig mail.example.test. A edns=1232", 1000) // is steered by nobody
+	askOften(t, a, "dig mail.example.test. A edns=1232", 1000) // no policy steers this
 	if s.Asked(10) != nil {
 		t.Fatal("it is counted before the tables are quiet")
 	}
@@ -68,8 +68,8 @@ func TestAskedCounts(t *testing.T) {
 	}
 }
 
-// TestAskedHasRoom fills a table with more kinds than it has slots: what has none is counted as others, and nothing is
-// lost.
+// TestAskedHasRoom fills a table with more kinds than it has slots. A kind without a slot is counted among the others,
+// and nothing is lost.
 func TestAskedHasRoom(t *testing.T) {
 	s := newResponder(t)
 	state := s.state.Load()
@@ -93,7 +93,7 @@ func TestAskedHasRoom(t *testing.T) {
 	}
 }
 
-// TestAskedTogether has workers share a stripe while tables are taken away.
+// TestAskedTogether lets workers share a stripe while tables are taken away.
 func TestAskedTogether(t *testing.T) {
 	s := newResponder(t)
 	on := s.counts.stripe()

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// However many answers there are before a worker tells of them, each is counted once, and in its own cell.
+// However many answers a worker notes before it tells of them, each is counted once, and in its own cell.
 func TestAnsweredTellsAll(t *testing.T) {
 	const cells = 3 * cellsPerPage
 	var to cellTally

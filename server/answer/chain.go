@@ -135,7 +135,7 @@ func (w *Worker) chase(state *State, client netip.Addr) (rcode uint16) {
 	}
 }
 
-// expire says for how long the zone is valid whose SOA a secondary asks for (RFC 7314 section 4).
+// expire answers a secondary that asks for a zone's SOA: it says how long the zone stays valid (RFC 7314 section 4).
 func (w *Worker) expire() {
 	if seconds, ok := w.found.Expire(time.Now()); ok {
 		w.build.SetExpire(seconds)

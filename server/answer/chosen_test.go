@@ -15,8 +15,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// TestSignedAhead: once what is served has been seen, no answer makes a signature, whatever has failed: also where few
-// sets are drawn of many, and in the epoch that comes next.
+// TestSignedAhead: once the server has seen what it serves, no answer makes a signature, whatever has failed. That
+// holds when few sets are drawn from many, and in the epoch that comes next.
 func TestSignedAhead(t *testing.T) {
 	f, key := newSigned(t)
 	var more strings.Builder
@@ -94,8 +94,8 @@ func TestSignedAhead(t *testing.T) {
 	ask(3)
 }
 
-// TestSignedLong: endpoints come and go all day, and signatures of what is gone do not pile up. What there is is
-// signed.
+// TestSignedLong: endpoints come and go all day. Signatures of what is gone do not pile up, and everything that is
+// there has one.
 func TestSignedLong(t *testing.T) {
 	f, _ := newSigned(t)
 	r, err := New(Options{})

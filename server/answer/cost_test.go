@@ -6,7 +6,7 @@ import (
 	"leeward/server/wire"
 )
 
-// costs are the kinds of queries whose price is watched.
+// costs are the kinds of queries whose cost we watch.
 var costs = []struct{ name, dig string }{
 	{"static", "dig mail.example.test. A edns=1232"},
 	{"wildcard", "dig x.wild.example.test. A edns=1232"},

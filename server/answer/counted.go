@@ -174,7 +174,7 @@ func (r *Responder) Counts(of string, most int) *Counts { return r.count(&book{o
 // PoolCounts is Counts("", most) without the list of policies. What it costs does not grow with their rules.
 func (r *Responder) PoolCounts(most int) *Counts { return r.count(&book{poolsOnly: true}, most) }
 
-// PolicyCounts is Counts("", most) without the conditions of rules, which takes a part of the time.
+// PolicyCounts is Counts("", most) without the conditions of rules, in a fraction of the time.
 func (r *Responder) PolicyCounts(most int) *Counts { return r.count(&book{wordless: true}, most) }
 
 func (r *Responder) count(b *book, most int) *Counts {

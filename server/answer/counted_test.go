@@ -18,7 +18,8 @@ import (
 	"leeward/zones/catalog"
 )
 
-// shapes are what a policy may be in TestCountsAreARecount. In each one, who answers does not depend on a draw.
+// shapes are the forms of policy in TestCountsAreARecount. In each one, the pool that answers does not depend on a
+// random draw.
 var shapes = []string{
 	"rules: [{failover: [www-eu, www-us]}]",
 	"rules: [{failover: [www-us, www-eu]}]",
@@ -44,7 +45,7 @@ func (f *fixture) drop(t testing.TB, policy string) {
 	}
 }
 
-// tallied is what a plain recount counts by.
+// tallied is the key of a plain recount.
 type tallied struct {
 	policy string
 	rule   int
@@ -52,8 +53,8 @@ type tallied struct {
 	pool   string
 }
 
-// The counts are those of a plain recount by explanations, whatever changes meanwhile: policies come, change, go and
-// come again, cells get new owners, verdicts turn, time goes by.
+// The counts equal a plain recount by explanations, whatever changes meanwhile: policies come, change, go and come
+// again, cells get new owners, verdicts change, time passes.
 func TestCountsAreARecount(t *testing.T) {
 	outer := t
 	f := newFixture(t)
@@ -73,7 +74,7 @@ func TestCountsAreARecount(t *testing.T) {
 		r.Publish(f.state())
 		workers := []*Worker{r.newWorker(udp), r.newWorker(tcp), r.newWorker(udp)}
 		rows, types, open := map[tallied]uint64{}, map[string]uint64{}, map[string]uint64{}
-		// what is asked at an even moment, for rates
+		// what was asked at an even moment, for rates
 		type asked struct {
 			at time.Time
 			of tallied
@@ -202,7 +203,7 @@ func TestCountsAreARecount(t *testing.T) {
 				if c.Steered.Total != sum {
 					t.Fatalf("steered %d, counted %d", sum, c.Steered.Total)
 				}
-				// What is asked of a part is that part of the whole.
+				// Counts of a part equal that part of all counts.
 				part := *c
 				part.Policies = []PolicyCount{}
 				if d := cmp.Diff(&part, r.PoolCounts(1000)); d != "" {
@@ -221,7 +222,7 @@ func TestCountsAreARecount(t *testing.T) {
 					for _, p := range r.Counts(of, 1000).Policies {
 						alone = append(alone, p.Policy)
 					}
-					slices.Sort(whole) // their rows count other answers, so the order is another
+					slices.Sort(whole) // their rows count other answers, so their order may differ
 					slices.Sort(alone)
 					if d := cmp.Diff(whole, alone); d != "" {
 						t.Fatalf("policies of %s (- in all):\n%s", of, d)
@@ -233,7 +234,7 @@ func TestCountsAreARecount(t *testing.T) {
 	})
 }
 
-// Where there is no room, answers are counted all the same, without a row of their own.
+// Without room for a policy, its answers are still counted, but have no row of their own.
 func TestCountsWithoutRoom(t *testing.T) {
 	f := newFixture(t)
 	r := newResponder(t)
@@ -252,7 +253,7 @@ func TestCountsWithoutRoom(t *testing.T) {
 	}
 }
 
-// A list is cut where it is asked to be, and a policy or pool can be asked for alone.
+// A list has as many rows as was asked for, and can be about one policy or pool alone.
 func TestCountsNarrow(t *testing.T) {
 	f := newFixture(t)
 	for i := range 5 {
@@ -292,7 +293,8 @@ func TestCountsNarrow(t *testing.T) {
 	}
 }
 
-// Clients are counted by the country of the address that a policy goes by: the subnet's before the resolver's.
+// Clients are counted by the country of the address that a policy goes by: the subnet's if there is one, or else the
+// resolver's.
 func TestCountsByCountry(t *testing.T) {
 	table, err := geo.Open(nil, nil)
 	if err != nil {

@@ -46,7 +46,7 @@ type Loss int
 
 // The losses.
 const (
-	Busy    Loss = iota // the request would be answered later, but too many such are under way
+	Busy    Loss = iota // too many requests that are answered later were under way
 	Receive             // the system reported an error instead of a request
 	Send                // the system did not take the response
 )

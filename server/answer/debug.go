@@ -20,16 +20,17 @@ import (
 // the name formed by its labels without _leeward: www._leeward.ZONE says which rule and pool answer for www.ZONE. For
 // everybody else none of these names exist.
 //
-// Nobody is to keep any of it. Its TTL is 0, for negative answers too. Its ECS scope is all of the client's prefix,
-// which it shows. It is not part of the zone. So a signed zone signs it on demand, and denies with a record that says
-// nothing about other names (RFC 4470), because the zone's own chain would deny the whole name.
+// No cache should keep any of this. The TTL is 0, for negative answers too. The ECS scope is all of the client's
+// prefix, because the answer shows that prefix. The debug name is not part of the zone. So a signed zone signs it on
+// demand, and denies with a record that says nothing about other names (RFC 4470), because the zone's own chain would
+// deny the whole name.
 
 // mostFact is the largest number of octets of a fact. With at most nine facts, an answer without signatures has at most
 // some 1,300 octets, and usually 400.
 const mostFact = 120
 
-// debugs reports whether the query is for a debug name, by somebody who may ask for it. Explanations are about what
-// everybody gets.
+// debugs reports whether the query is for a debug name, by somebody who may ask for it. An explanation never is: it is
+// about what everybody gets.
 func (w *Worker) debugs(state *State, client netip.Addr) bool {
 	if w.trace != nil {
 		return false

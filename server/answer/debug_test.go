@@ -27,7 +27,7 @@ const debugZone = `{kind: Zone, name: example.test, nameservers: [ns1.example.te
 {kind: Zone, name: other.test, nameservers: [ns1.example.test], debug: [198.51.100.7]}
 `
 
-// newDebug returns a responder that has the fixture with a debug name, and one that has it without.
+// newDebug returns a responder that serves the fixture with a debug name, and one that serves it without.
 func newDebug(t testing.TB, change ...func(*Options)) (on, off *Responder) {
 	t.Helper()
 	on, off = newResponder(t, change...), newResponder(t, change...)
@@ -40,7 +40,7 @@ func newDebug(t testing.TB, change ...func(*Options)) (on, off *Responder) {
 	return on, off
 }
 
-// facts reads what a debug name has told.
+// factsOf reads what a debug name says.
 func factsOf(t testing.TB, m *dns.Msg) (text string) {
 	t.Helper()
 	for _, r := range m.Answer {
@@ -110,7 +110,8 @@ AAAA: pool www-eu of eu-west, TTL 30; scope /42; rule 1, every client
 	}
 	for _, dig := range []string{"dig _leeward.example.test. A", "dig x.y._leeward.example.test. NS"} {
 		q, _ := readInquiry(dig)
-		// what is asked on the way to a name below must exist, and nothing may be kept (RFC 9156, RFC 2308)
+		// Resolvers ask for these on the way to a name below. They must exist, and must not be cached (RFC 9156, RFC
+		// 2308).
 		if m := ask(t, w, q); m.Rcode != dns.RcodeSuccess || len(m.Answer) > 0 || len(m.Ns) != 1 ||
 			m.Ns[0].Header().Ttl != 0 || m.Ns[0].Header().Rrtype != dns.TypeSOA {
 			t.Errorf("%s: %v", dig, m)
@@ -118,7 +119,7 @@ AAAA: pool www-eu of eu-west, TTL 30; scope /42; rule 1, every client
 	}
 }
 
-// TestDebugNameLocates: the client is where policies find it to be, by its prefix or by its resolver.
+// TestDebugNameLocates: the debug name shows the client where policies find it, by its prefix or by its resolver.
 func TestDebugNameLocates(t *testing.T) {
 	table, err := geo.Open(nil, nil)
 	if err != nil {
@@ -150,7 +151,7 @@ func TestDebugNameLocates(t *testing.T) {
 	}
 }
 
-// TestDebugNameOfKey: with a key, from anywhere; with another, or without, as if there were no debug name.
+// TestDebugNameOfKey: whoever has the key may ask from anywhere. For all others there is no debug name.
 func TestDebugNameOfKey(t *testing.T) {
 	secret := []byte("a secret of thirty-two octets...")
 	ops, err := tsig.NewKey("ops", tsig.SHA256, secret)
@@ -181,7 +182,7 @@ func TestDebugNameOfKey(t *testing.T) {
 	}
 }
 
-// TestDebugNameIsHidden: who may not ask gets, octet by octet, what a server without debug names answers.
+// TestDebugNameIsHidden: those who may not ask get, octet by octet, what a server without debug names answers.
 func TestDebugNameIsHidden(t *testing.T) {
 	on, off := newDebug(t)
 	name := rapid.SampledFrom([]string{
@@ -209,7 +210,7 @@ func TestDebugNameIsHidden(t *testing.T) {
 			t.Fatalf("% x\n% x", a, b)
 		}
 	})
-	// and of names that are no debug name so does who may
+	// Those who may ask get the same for names that are no debug name.
 	for _, dig := range []string{
 		"dig _leeward.wild.example.test. TXT", "dig _leeward.sub.example.test. TXT", "dig www.example.test. A",
 		"dig _leeward.sub.other.test. TXT", "dig _leeward.www.example.test. TXT",
@@ -222,7 +223,7 @@ func TestDebugNameIsHidden(t *testing.T) {
 	}
 }
 
-// TestDebugNameIsSmall: whatever is asked, an answer is bounded.
+// TestDebugNameIsSmall: whatever is asked, the size of an answer is bounded.
 func TestDebugNameIsSmall(t *testing.T) {
 	on, _ := newDebug(t, func(o *Options) { o.ID = strings.Repeat("i", 128) })
 	label := strings.Repeat("\\000", 55)
@@ -238,8 +239,8 @@ func TestDebugNameIsSmall(t *testing.T) {
 	}
 }
 
-// TestDebugNameSigned: in a signed zone who asks for signatures gets some that hold, of what is there and of what is
-// not, whatever proves denial. They are not kept.
+// TestDebugNameSigned: in a signed zone, whoever asks for signatures gets valid ones, for what exists and for what does
+// not, with every kind of denial. They are not kept.
 func TestDebugNameSigned(t *testing.T) {
 	for _, settings := range []string{"enabled: true", "enabled: true, nsec3: true"} {
 		k, err := dnssec.Generate("\x06signed\x04test\x00", dnssec.FlagsCSK, dnssec.ECDSAP256)
@@ -313,7 +314,7 @@ func TestDebugNameSigned(t *testing.T) {
 		}
 		signer := w.found.Signer()
 		held := signer.Now().Len()
-		for range 2 * signaturesAtOnce { // beyond the budget: an error rather than an answer that is bogus
+		for range 2 * signaturesAtOnce { // beyond the budget, an error is better than a bogus answer
 			reply := get("_leeward.signed.test.", dns.TypeTXT, true)
 			if len(reply.Answer) > 0 && reply.Answer[len(reply.Answer)-1].Header().Rrtype != dns.TypeRRSIG {
 				t.Fatal(reply)
@@ -328,7 +329,7 @@ func TestDebugNameSigned(t *testing.T) {
 	}
 }
 
-// TestDebugCostsNothing: with a debug name on, what others ask allocates nothing.
+// TestDebugCostsNothing: with a debug name on, other queries still allocate nothing.
 func TestDebugCostsNothing(t *testing.T) {
 	on, _ := newDebug(t)
 	w := on.newWorker(udp)
@@ -345,7 +346,7 @@ func TestDebugCostsNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkDebug is what a debug name adds to what others ask.
+// BenchmarkDebug is what a debug name adds to the cost of other queries.
 func BenchmarkDebug(b *testing.B) {
 	for _, c := range costs[:9] {
 		q, err := readInquiry(c.dig)

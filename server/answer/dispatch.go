@@ -92,7 +92,7 @@ type Exchange struct {
 	now func() time.Time
 }
 
-// Later makes the Exchange for a request when Respond has just returned another kind than Query. The caller sets Write,
+// Later makes the Exchange for a request, after Respond has returned a kind other than Query. The caller sets Write,
 // and calls Serve.
 func (w *Worker) Later(request []byte, source netip.AddrPort) *Exchange {
 	r := w.responder
@@ -104,8 +104,8 @@ func (w *Worker) Later(request []byte, source netip.AddrPort) *Exchange {
 	return x
 }
 
-// Serve has the handler of its kind answer the exchange. It counts the response, and keeps a panic from ending the
-// server. It returns false if there was a panic.
+// Serve calls the handler for the exchange's kind. It counts the response, and keeps a panic from ending the server. It
+// returns false if there was a panic.
 func (r *Responder) Serve(ctx context.Context, x *Exchange) (whole bool) {
 	defer func() {
 		if fault := recover(); fault != nil {

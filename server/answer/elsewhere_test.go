@@ -11,9 +11,9 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// TestElsewhere: what is said of a zone that lives on another primary: before the first transfer SERVFAIL with Not
-// Ready, afterwards its answers, and once it has expired SERVFAIL with Invalid Data (RFC 8914 section 4.25) but for
-// what policies answer, which is ours.
+// TestElsewhere is about a zone of another primary. Before the first transfer it is SERVFAIL with Not Ready, then its
+// answers, and once it has expired SERVFAIL with Invalid Data (RFC 8914 section 4.25). Policies are ours, and go on
+// answering.
 func TestElsewhere(t *testing.T) {
 	f := newFixture(t)
 	f.apply(t, `

@@ -19,8 +19,8 @@ func Explain(state *State, name, qtype, client string) (*Explanation, error) {
 	return explain(state, time.Time{}, name, qtype, client)
 }
 
-// ExplainAt does what Explain does, for a state of the past that was made again, at that time. Nobody knows serials, or
-// what was chosen at random: the Notes say so.
+// ExplainAt is Explain for a state of the past that was rebuilt, as of that time. Serials and random choices of that
+// time are unknown, and the Notes say so.
 func ExplainAt(state *State, at time.Time, name, qtype, client string) (*Explanation, error) {
 	return explain(state, at, name, qtype, client)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestExplanationIsTheAnswer compares the explained answer with the server's answer for all questions of the server's
+// TestExplanationIsTheAnswer compares the explained answer with the server's answer, for all questions of the server's
 // own scenarios: chains to their last link, loops, aliases out of our zones, DNAMEs, referrals, policies.
 func TestExplanationIsTheAnswer(t *testing.T) {
 	text, err := os.ReadFile("testdata/answers.txt")

@@ -21,8 +21,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// fixture is testdata/zones.yaml as a running server would have it: changes go in as documents, verdicts as targets
-// that are down.
+// fixture is testdata/zones.yaml as a running server would have it. Changes arrive as documents, and verdicts as
+// targets that are down.
 type fixture struct {
 	catalog  *catalog.Catalog
 	builder  *snapshot.Builder
@@ -45,7 +45,7 @@ func newFixture(t testing.TB) *fixture {
 	return f
 }
 
-// apply takes documents in at the next revision.
+// apply reads documents, at the next revision.
 func (f *fixture) apply(t testing.TB, text string) {
 	t.Helper()
 	documents, problems := document.Read("zones.yaml", strings.NewReader(text))
@@ -68,7 +68,7 @@ func (f *fixture) apply(t testing.TB, text string) {
 	}
 }
 
-// state is what to publish now.
+// state is what should be published now.
 func (f *fixture) state() State {
 	view := steer.NewView(f.snapshot.Program(), steer.Sight{State: func(target health.Target) health.State {
 		if f.down[target.Endpoint] {
@@ -79,7 +79,7 @@ func (f *fixture) state() State {
 	return State{Snapshot: f.snapshot, View: view}
 }
 
-// The transports that are asked over.
+// The transports of the tests.
 var (
 	udp = Transport{Name: "udp", Size: wire.UDPSize}
 	tcp = Transport{Name: "tcp", Stream: true, Size: wire.MaxMessage, Idle: 10 * time.Second}
@@ -87,7 +87,7 @@ var (
 
 func (r *Responder) newWorker(over Transport) *Worker { return r.Worker(r.Over(over)) }
 
-// answer is Respond with the net for panics that transports have.
+// answer is Respond, with the recovery from panics that transports have.
 func (w *Worker) answer(request []byte, client netip.Addr, out []byte) (response []byte) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -101,7 +101,7 @@ func (w *Worker) answer(request []byte, client netip.Addr, out []byte) (response
 
 func question(name string, kind uint16) *dns.Msg { return new(dns.Msg).SetQuestion(name, kind) }
 
-// newResponder returns one that has published the fixture.
+// newResponder returns a responder that has published the fixture.
 func newResponder(t testing.TB, change ...func(*Options)) *Responder {
 	t.Helper()
 	o := Options{ID: "lee-1", Chaos: Chaos{ID: "lee-1", Version: "leeward 1.2"}, Seed: func() uint64 { return 1 }}
@@ -197,7 +197,7 @@ func readInquiry(line string) (q inquiry, err error) {
 	return q, nil
 }
 
-// show prints a response as scenarios have it.
+// show prints a response in the form of the scenarios.
 func show(m *dns.Msg) string {
 	var out strings.Builder
 	code := dns.RcodeToString[m.Rcode]
@@ -240,7 +240,7 @@ func show(m *dns.Msg) string {
 	return out.String()
 }
 
-// sortAddresses sorts a response's last RRset if it is of addresses: a policy draws their order by lot.
+// sortAddresses sorts a response's last RRset if it has addresses: a policy puts them in random order.
 func sortAddresses(records []dns.RR) {
 	first := len(records)
 	for ; first > 0; first-- {
@@ -273,7 +273,8 @@ func showOptions(opt *dns.OPT) (text string) {
 	return text
 }
 
-// ask has the worker answer, and fails where the oracle cannot read the response or it is larger than was asked for.
+// ask lets the worker answer. It fails if the oracle cannot read the response, or if the response is larger than the
+// query allows.
 func ask(t testing.TB, w *Worker, q inquiry) *dns.Msg {
 	t.Helper()
 	request, err := q.message.Pack()

@@ -11,8 +11,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// FuzzAnswer answers anything: no panic, no response above its limit, and every response is one that the oracle can
-// read, to the query that it was made for. So it is over a stream.
+// FuzzAnswer answers any bytes, over a datagram and over a stream. There is no panic, no response above its limit, and
+// the oracle can read every response as one to its query.
 func FuzzAnswer(f *testing.F) {
 	text, err := os.ReadFile("testdata/answers.txt")
 	if err != nil {

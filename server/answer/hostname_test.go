@@ -45,7 +45,7 @@ const hostnameDocuments = `
 {kind: Record, name: other.test/lead/MX, data: [10 flat, 20 cloud.example.test.]}
 `
 
-// withHostnames is a server whose clock stands still, and its worker.
+// withHostnames returns a server whose clock stands still, and its worker.
 func withHostnames(t testing.TB, resolved ...steer.Resolution) (*Responder, *Worker) {
 	t.Helper()
 	at := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
@@ -105,7 +105,7 @@ func TestHostnames(t *testing.T) {
 			[]string{"inner.example.test. 40 CNAME cloud.example.test.", "cloud.example.test. 20 CNAME " + host},
 			-1,
 		},
-		{ // which is for some clients, and what leads there for all (RFC 7871 section 7.2.1)
+		{ // this answer is for some clients, and what leads to it is for all (RFC 7871 section 7.2.1)
 			"through a policy, with ECS", nil, "dig inner.example.test. A ecs=203.0.113.7/32", 0,
 			[]string{"inner.example.test. 40 CNAME cloud.example.test."},
 			0,
@@ -178,7 +178,7 @@ func TestHostnames(t *testing.T) {
 	}
 }
 
-// TestHostnamesAllocateNothing holds the query path to its price with names, clock and chain.
+// TestHostnamesAllocateNothing: names, clock and chain allocate nothing on the query path either.
 func TestHostnamesAllocateNothing(t *testing.T) {
 	_, w := withHostnames(t, steer.Resolution{
 		Known:     [2]bool{true, true},
@@ -200,7 +200,8 @@ func TestHostnamesAllocateNothing(t *testing.T) {
 	}
 }
 
-// TestLoopOfHostnames: two policies that lead to each other are a mistake that check finds; served, they end.
+// TestLoopOfHostnames: two policies that lead to each other are a mistake, which check finds. If they are served all
+// the same, the chain ends.
 func TestLoopOfHostnames(t *testing.T) {
 	f := newFixture(t)
 	documents, problems := document.Read("loop.yaml", strings.NewReader(`

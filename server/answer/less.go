@@ -9,14 +9,13 @@ import (
 )
 
 // A server without keys has only the signatures that others have made. If the set that a policy has decided on has
-// none, the server answers with the largest part of it that has. Each single address has one, except an address
-// configured just now. If no part has one, the server answers with another address that the policy could have decided
-// on.
+// none, the server answers with the largest subset that has one. Each single address has one, unless it was configured
+// just now. If no subset has one, the server answers with another address that the policy could have decided on.
 
-// mostLess is how many parts of a set are tried, largest first, before single addresses are.
+// mostLess is how many subsets are tried, largest first, before single addresses are.
 const mostLess = 64
 
-// signLess replaces a decision that is not signed by one that is, and returns the RRSIGs of that.
+// signLess replaces a decision without a signature by one that has a signature, and returns its RRSIGs.
 func (w *Worker) signLess(signer *dnssec.Signer, source []byte) []byte {
 	if d := &w.decision; d.Count == 1 {
 		id := signer.Begin(source, d.Type, d.TTL)

@@ -15,7 +15,7 @@ func limited(rate, slip int) func(*Options) {
 	return func(o *Options) { o.RateLimit = RateLimit{Rate: rate, Slip: slip} }
 }
 
-// sent asks n times, of which the names are made by number, and counts the responses by what they are.
+// sent asks n times, for names made from a number, and counts the responses by what they are.
 func sent(t *testing.T, w *Worker, n int, name func(i int) string, client string, proto Transport,
 	cookie string,
 ) map[string]int {
@@ -52,7 +52,7 @@ func sent(t *testing.T, w *Worker, n int, name func(i int) string, client string
 
 func always(name string) func(int) string { return func(int) string { return name } }
 
-// What is asked in many names counts as one where names have no end, and by name where they have.
+// Endless names count as one, and names that exist count each for itself.
 func TestRateLimitByKind(t *testing.T) {
 	numbered := func(below string) func(int) string {
 		return func(i int) string { return "n" + strings.Repeat("x", i%40) + string(rune('a'+i/40)) + "." + below }
@@ -81,7 +81,7 @@ func TestRateLimitByKind(t *testing.T) {
 				w.tally[limitDropped] != uint64(got["nothing"]) {
 				t.Errorf("%d are counted as slipped, %d as dropped, of %v", n, w.tally[limitDropped], got)
 			}
-			// The neighbour, and the same client over TCP.
+			// A client in the next prefix, and the same client over TCP, are not limited.
 			if got := sent(t, w, 20, c.name, "203.0.114.9", udp, ""); got[c.code] != 20 {
 				t.Errorf("another prefix: %v", got)
 			}
@@ -110,7 +110,8 @@ func TestRateLimitExempt(t *testing.T) {
 	}
 }
 
-// Who has a cookie of ours is not limited; who sends only its own gets one in place of TC, and needs no TCP.
+// A client with a cookie of ours is not limited. One that sends only its own gets ours in place of TC, and needs no
+// TCP.
 func TestRateLimitAndCookies(t *testing.T) {
 	const client = "24a5ac1122334455"
 	w := newResponder(t, limited(10, 1)).newWorker(udp)
@@ -143,7 +144,7 @@ func cookieOf(m *dns.Msg) string {
 	return ""
 }
 
-// A pair of servers with one secret in common take each other's cookies through the three stages of a roll.
+// Two servers with a secret in common accept each other's cookies, through all three stages of a roll.
 func TestCookiesOfOthers(t *testing.T) {
 	a, b := newResponder(t), newResponder(t)
 	one, two := wire.CookieSecret{1}, wire.CookieSecret{2}
@@ -192,7 +193,7 @@ func TestCookiesOfOthers(t *testing.T) {
 	}
 }
 
-// RFC 7873 section 5.4: the cookie alone, learnt, confirmed and refused.
+// RFC 7873 section 5.4: a query with a cookie alone, which is learnt, confirmed and refused.
 func TestCookieWithoutQuestion(t *testing.T) {
 	for _, proto := range []Transport{udp, tcp} {
 		w := newResponder(t).newWorker(proto)
@@ -224,7 +225,7 @@ func TestCookieWithoutQuestion(t *testing.T) {
 	}
 }
 
-// Old cookies are accepted for an hour and made anew after half of it.
+// Old cookies are accepted for an hour, and renewed after half of it.
 func TestCookieIsRenewed(t *testing.T) {
 	w := newResponder(t).newWorker(udp)
 	q, _ := readInquiry("dig mail.example.test. A edns=1232")

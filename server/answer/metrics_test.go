@@ -12,7 +12,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 	}
 }
 
-// The series of pools are bounded, stay with the pools that have them, and together count every answer.
+// The number of pools with a series is bounded. A pool keeps its series, and together the series count every answer.
 func TestPoolSeriesAreBounded(t *testing.T) {
 	c := &collector{pools: map[string]bool{}}
 	for _, tt := range []struct{ answers, want map[string]uint64 }{

@@ -22,9 +22,9 @@ func addressesIn(records []dns.RR) (all []string) {
 	return all
 }
 
-// A static set of addresses begins with each of them as often as with any other, in answers and beside them, and is
-// whole each time: over UDP and TCP, at the end of a chain, cut short or not. In a zone with a fixed order it comes as
-// it is written.
+// A static set of addresses begins with each of them equally often, in answers and in the additional section. It is
+// whole each time: over UDP and TCP, at the end of a chain, with names cut short or not. In a zone with a fixed order
+// it comes as it is written.
 func TestAddressesRotate(t *testing.T) {
 	f := newFixture(t)
 	var text strings.Builder
@@ -39,7 +39,7 @@ func TestAddressesRotate(t *testing.T) {
 		fmt.Fprintf(&text, "---\n{kind: Record, name: %s/post/MX, data: [10 many]}\n", origin)
 		fmt.Fprintf(&text, "---\n{kind: Record, name: %s/list/TXT, data: ['\"a\"', '\"b\"', '\"c\"']}\n", origin)
 		fmt.Fprintf(&text, "---\n{kind: Record, name: %s/crowd/A, data: [", origin)
-		for i := range 60 { // more than UDP takes from most
+		for i := range 60 { // more than UDP carries, of most names
 			fmt.Fprintf(&text, "198.51.100.%d, ", i+1)
 		}
 		text.WriteString("203.0.113.1]}\n")
@@ -91,7 +91,7 @@ func TestAddressesRotate(t *testing.T) {
 			}
 		}
 		q, _ := readInquiry("dig crowd." + origin + ". A")
-		for range 100 { // the order of what does not fit is nobody's business
+		for range 100 { // whatever order the cut part has does not matter
 			if m := ask(t, workers[udp], q); !m.Truncated || len(m.Answer) > 0 {
 				t.Fatalf("truncated: %s", m)
 			}

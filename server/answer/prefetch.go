@@ -4,7 +4,7 @@ package answer
 
 import "unsafe"
 
-// prefetch has the line at p brought into the cache and does not wait for it. Any p will do, nil too.
+// prefetch asks for the cache line at p, and does not wait for it. Any p will do, even nil.
 //
 //go:noescape
 func prefetch(p unsafe.Pointer)

@@ -12,8 +12,8 @@ import (
 	"leeward/zones/catalog"
 )
 
-// compare runs two ways to answer a batch of 64 queries in turn, and tells the best of each, which is what it costs
-// when nothing else runs, and how much the second takes of the first.
+// compare runs two ways to answer a batch of 64 queries in turn. It reports the best time of each, which is the cost
+// when nothing else runs, and how much of the first the second takes.
 func compare(b *testing.B, names [2]string, batch [2]func()) {
 	best := [2]time.Duration{time.Hour, time.Hour}
 	for b.Loop() {
@@ -29,7 +29,7 @@ func compare(b *testing.B, names [2]string, batch [2]func()) {
 	b.ReportMetric(float64(best[1])/float64(best[0]), "ratio")
 }
 
-// batchOf has the worker answer one request again and again, as a packet loop does a batch.
+// batchOf lets the worker answer one request again and again, as a packet loop answers a batch.
 func batchOf(b *testing.B, w *Worker, q inquiry) func() {
 	request, err := q.message.Pack()
 	if err != nil {
@@ -60,8 +60,8 @@ func BenchmarkLimit(b *testing.B) {
 	}
 }
 
-// BenchmarkCounts is what it adds to an answer that it is counted by policy, rule and pool. Without, all answers are
-// counted in one cell, which costs what a count by pool alone did.
+// BenchmarkCounts is what counting by policy, rule and pool adds to an answer. Without it, all answers are counted in
+// one cell, which costs as much as counting by pool alone did.
 func BenchmarkCounts(b *testing.B) {
 	for _, c := range costs {
 		if c.name != "static" && c.name != "steered" && c.name != "subnet" {
@@ -79,7 +79,7 @@ func BenchmarkCounts(b *testing.B) {
 	}
 }
 
-// BenchmarkCountries is what it adds that clients are counted by country (--count-countries), each from elsewhere.
+// BenchmarkCountries is what counting clients by country (--count-countries) adds, with each client in another place.
 func BenchmarkCountries(b *testing.B) {
 	table, err := geo.Open(nil, nil)
 	if err != nil {
@@ -109,7 +109,7 @@ func BenchmarkCountries(b *testing.B) {
 	compare(b, [2]string{"off", "on"}, batch)
 }
 
-// BenchmarkRotation is what it adds to an answer that a static set of addresses begins with any of them, by lot.
+// BenchmarkRotation is what the random order of a static set of addresses adds to an answer.
 func BenchmarkRotation(b *testing.B) {
 	for _, n := range []int{2, 4, 16} {
 		b.Run(fmt.Sprintf("addresses=%d", n), func(b *testing.B) {
@@ -163,8 +163,8 @@ func BenchmarkAhead(b *testing.B) {
 	}
 }
 
-// BenchmarkDO is what the DO bit adds to an answer of a batch, each of another name. Before each batch other memory is
-// read, as the kernel does.
+// BenchmarkDO is what the DO bit adds to an answer of a batch, each for another name. Before each batch the benchmark
+// reads other memory, as the kernel does.
 func BenchmarkDO(b *testing.B) {
 	for _, policies := range []int{100, 10_000} {
 		for _, static := range []bool{false, true} {

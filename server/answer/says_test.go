@@ -47,7 +47,8 @@ rules: [{failover: [in]}]
 {kind: Record, name: says.test/to-nx/CNAME, data: [nx]}
 `
 
-// What rules and policies want said in place of addresses is said, with its scope, and says nothing of other clients.
+// If a rule or policy has something to say in place of addresses, the answer says it, with its scope, and says nothing
+// about other clients.
 func TestPoliciesSay(t *testing.T) {
 	f := newFixture(t)
 	f.apply(t, strings.TrimPrefix(saysZones, "\n"))
@@ -93,7 +94,7 @@ func TestPoliciesSay(t *testing.T) {
 		{"dig down-answer.says.test. A", []string{"NOERROR aa", "192.0.2.201"}, "SOA", true},
 		{"dig down-nodata.says.test. A", []string{"NOERROR aa", "SOA"}, "192.0.2.201", true},
 		{"dig down-servfail.says.test. A", []string{"SERVFAIL"}, "SOA", true},
-		{"dig down-servfail.says.test. AAAA", []string{"NOERROR aa", "SOA"}, "192.0.2.201", true}, // it never has any
+		{"dig down-servfail.says.test. AAAA", []string{"NOERROR aa", "SOA"}, "192.0.2.201", true}, // it never has an AAAA
 		{"dig down-nodata.says.test. A", []string{"NOERROR aa", "192.0.2.201"}, "SOA", false},
 		{"dig down-servfail.says.test. A", []string{"NOERROR aa", "192.0.2.201"}, "SOA", false},
 	} {

@@ -18,8 +18,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// estate is a zone of so many static names and policies with a pool each, published by a server, and a worker's batch
-// of requests for all of them in random order.
+// estate is a zone with so many static names, and so many policies with a pool each. A server publishes it, and a
+// worker's batch asks for all of them in random order.
 type estate struct {
 	server   *Responder
 	worker   *Worker
@@ -112,7 +112,7 @@ func (e *estate) request(i int) ([]byte, netip.Addr) {
 	return e.requests[(e.at+i)%len(e.requests)], netip.AddrFrom4([4]byte{192, 0, 2, 1})
 }
 
-// answer answers the next 64 requests as a packet loop does, but for the system calls, and returns how many had an
+// answer answers the next 64 requests as a packet loop does, without the system calls, and returns how many had an
 // answer.
 func (e *estate) answer() (answered int) {
 	w := e.worker
@@ -143,8 +143,8 @@ func TestBatchAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkScale is what a query costs but for the system calls, in batches of 64, with few and many names, few and
-// many pools, and while a thousand changes a second are published, each by itself.
+// BenchmarkScale is what a query costs without the system calls, in batches of 64: with few and many names, with few
+// and many pools, and while a thousand changes a second are published one by one.
 func BenchmarkScale(b *testing.B) {
 	for _, c := range []struct{ names, pools, changes int }{
 		{10_000, 0, 0}, {1_000_000, 0, 0}, {0, 10, 0}, {0, 10_000, 0}, {0, 1000, 0}, {0, 1000, 1000},

@@ -19,7 +19,7 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// sealedDocuments is a zone to be signed without policies. %s are settings of signing.
+// sealedDocuments is a signed zone without policies. %s are settings of signing.
 const sealedDocuments = `{kind: Zone, name: signed.test, nameservers: [ns.signed.test], dnssec: {enabled: true%s}}
 ---
 {kind: Record, name: signed.test/ns/A, data: [192.0.2.53]}
@@ -60,8 +60,8 @@ const sealedDocuments = `{kind: Zone, name: signed.test, nameservers: [ns.signed
 {kind: Record, name: "signed.test/*.through/CNAME", data: [mx.d]}
 `
 
-// newSealed returns a server that signs a zone, and one that has the zone from there. With more there is a second,
-// larger signature of each set, of nobody.
+// newSealed returns a server that signs a zone, and one that has the zone from there. With more, each set has a second,
+// larger signature by a key that nobody knows.
 func newSealed(t testing.TB, settings string, more bool) (primary, sealed *fixture) {
 	t.Helper()
 	k, err := dnssec.Generate("\x06signed\x04test\x00", dnssec.FlagsCSK, dnssec.ECDSAP256)
@@ -112,8 +112,8 @@ func newSealed(t testing.TB, settings string, more bool) (primary, sealed *fixtu
 var sealedNames = strings.Fields(`@ ns mail wild *.wild x.wild q.x.wild a.b.c b.c c q.c cut ns.cut q.cut secure
 	q.secure d x.d q.x.d nothing nothing.at.all MAIL C`)
 
-// TestSealed: a zone that its primary signs is answered to the octet as by the primary, in every size, and without
-// allocation.
+// TestSealed: a server answers for a zone that its primary signs just as the primary does, octet by octet, at every
+// size, and without allocation.
 func TestSealed(t *testing.T) {
 	for _, settings := range []string{"", ", nsec3: true"} {
 		primary, sealed := newSealed(t, settings, false)
@@ -157,7 +157,8 @@ func TestSealed(t *testing.T) {
 	}
 }
 
-// reply prints a response. TTLs of signatures by themselves are the primary's, and a server that signs has no such.
+// reply prints a response. It leaves out the TTLs of signatures by themselves: they are the primary's, and a server
+// that signs has none.
 func reply(t *testing.T, response []byte) string {
 	t.Helper()
 	m := new(dns.Msg)
@@ -172,7 +173,7 @@ func reply(t *testing.T, response []byte) string {
 	return m.String()
 }
 
-// TestSealedByMany: a set has all of its signatures, of whatever size, or is left out where they do not fit.
+// TestSealedByMany: a set comes with all of its signatures, whatever their sizes, or is left out if they do not fit.
 func TestSealedByMany(t *testing.T) {
 	_, sealed := newSealed(t, "", true)
 	r, err := New(Options{})
@@ -217,7 +218,8 @@ func TestSealedByMany(t *testing.T) {
 	}
 }
 
-// sealedWorkers are one of a primary that signs, and one of a server that passes on what that has signed.
+// sealedWorkers returns a worker of a primary that signs, and one of a server that passes on what the primary has
+// signed.
 func sealedWorkers(t *testing.T, settings string, over Transport) (all []*Worker) {
 	primary, sealed := newSealed(t, settings, false)
 	for _, f := range []*fixture{primary, sealed} {
@@ -231,10 +233,10 @@ func sealedWorkers(t *testing.T, settings string, over Transport) (all []*Worker
 	return all
 }
 
-// TestProofsOnce: where two names of a chain need the same record of denial, it is in the message once.
+// TestProofsOnce: if two names of a chain need the same record of denial, the message has it once.
 func TestProofsOnce(t *testing.T) {
 	for _, w := range sealedWorkers(t, ", nsec3: true", udp) {
-		for i := range 400 { // their hashes are anywhere, and so now and then where the target's is
+		for i := range 400 { // their hashes fall anywhere, so sometimes beside the target's
 			name := fmt.Sprintf("q%d.%s.signed.test.", i/2, []string{"cn", "nx"}[i%2])
 			response := w.answer(signedRequest(t, name, dns.TypeTXT, true), netip.MustParseAddr("192.0.2.99"),
 				make([]byte, 0, wire.UDPSize))
@@ -253,8 +255,8 @@ func TestProofsOnce(t *testing.T) {
 	}
 }
 
-// TestExpansionsAreDenied: whatever a chain ends in, and whatever stands beside that, it is proven of each name for
-// which a wildcard has answered that the name itself does not exist.
+// TestExpansionsAreDenied: for each name that a wildcard has answered, there is a proof that the name itself does not
+// exist, whatever the chain ends in and whatever stands beside it.
 func TestExpansionsAreDenied(t *testing.T) {
 	for _, settings := range []string{"", ", nsec3: true"} {
 		for _, w := range sealedWorkers(t, settings, tcp) {
@@ -288,8 +290,8 @@ func TestExpansionsAreDenied(t *testing.T) {
 	}
 }
 
-// TestNSECAtAlias: beside a CNAME there may be an NSEC, so who asks for that is told of it. In a zone with NSEC3 there
-// is none, and no denial would be a proof, as its bitmap has CNAME: the CNAME is the answer.
+// TestNSECAtAlias: a CNAME may have an NSEC beside it, so a query for NSEC gets that. In a zone with NSEC3 there is
+// none. A denial would prove nothing, as its bitmap has CNAME, so the CNAME is the answer.
 func TestNSECAtAlias(t *testing.T) {
 	for settings, want := range map[string]uint16{"": dns.TypeNSEC, ", nsec3: true": dns.TypeCNAME} {
 		for _, w := range sealedWorkers(t, settings, tcp) {

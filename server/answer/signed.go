@@ -209,8 +209,7 @@ func (w *Worker) alone(s wire.Section, owner int, ttl uint32, rrsig []byte) bool
 	return w.put(s, &wire.RRset{Owner: uint16(owner), Type: wire.TypeRRSIG, TTL: ttl, Data: rrsig, Count: count})
 }
 
-// noData writes the proof that the name has nothing of the type, or nothing of all that a policy leaves out for this
-// client.
+// noData proves that the name has nothing of the type, or none of the types that a policy withholds from this client.
 func (w *Worker) noData(state *State, omit []rr.Type) {
 	if w.query.Type == wire.TypeRRSIG && w.secure() {
 		if p, ok := state.Snapshot.Link(&w.found, &w.signing.denial); ok { // this has a signature, if nothing else has
@@ -245,7 +244,7 @@ func (w *Worker) nameError(state *State) {
 }
 
 // proofs writes the records of denial. name is what they are about, in lower case, and at is where the message has it.
-// Their owners are cut short where they go on as that does, or as one before them does.
+// An owner that ends like that name, or like an earlier owner, points there for its end.
 func (w *Worker) proofs(name []byte, at int) {
 	if w.query.Type == wire.TypeRRSIG && !w.query.DO {
 		return
@@ -307,8 +306,8 @@ func (w *Worker) expanded() {
 	w.signing.wilds++
 }
 
-// expansions proves what wildcards have answered so far. Proofs are for the authority section, so this must be before
-// the first additional record, after which no other section takes any.
+// expansions proves what wildcards have answered so far. Proofs belong in the authority section, so they must come
+// before the first additional record: afterwards that section is closed.
 func (w *Worker) expansions(state *State) {
 	if w.signing.wilds == 0 {
 		return

@@ -53,7 +53,7 @@ const signedDocuments = `{kind: Zone, name: signed.test, nameservers: [ns.signed
 {kind: Policy, name: all.signed.test, pick: all, rules: [{failover: [p]}]}
 `
 
-// newSigned is a fixture of a zone that is signed, and its key as miekg/dns has it.
+// newSigned returns a fixture with a signed zone, and the zone's key as miekg/dns has it.
 func newSigned(t testing.TB) (*fixture, *dns.DNSKEY) {
 	t.Helper()
 	k, err := dnssec.Generate("\x06signed\x04test\x00", dnssec.FlagsCSK, dnssec.ECDSAP256)
@@ -63,7 +63,7 @@ func newSigned(t testing.TB) (*fixture, *dns.DNSKEY) {
 	return newSignedBy(t, dnssec.Alone(k)), asMiekg(k)
 }
 
-// newSignedBy is a fixture of a zone that is signed with keys.
+// newSignedBy returns a fixture with a zone that is signed with the keys.
 func newSignedBy(t testing.TB, k *dnssec.Keys) *fixture {
 	t.Helper()
 	f := &fixture{
@@ -83,15 +83,15 @@ func asMiekg(k *dnssec.Key) *dns.DNSKEY {
 	}
 }
 
-// TestSignedByKeys: with a KSK, a ZSK and one that stands by, and a key of another algorithm, each set comes with one
-// signature of each algorithm, of the keys by the one key and of all else by the other, and with all of them or not at
-// all. An answer still allocates nothing.
+// TestSignedByKeys: a zone has a KSK, a ZSK, a key that stands by, and a key of another algorithm. Each set comes with
+// one signature of each algorithm, or not at all. The KSK signs the keys, and the ZSK everything else. An answer still
+// allocates nothing.
 func TestSignedByKeys(t *testing.T) {
 	keys := map[uint16]*dns.DNSKEY{}
 	var all []dnssec.TimedKey
 	add := func(flags uint16, a dnssec.Algorithm, times dnssec.Times) uint16 {
 		k, err := dnssec.Generate("\x06signed\x04test\x00", flags, a)
-		for err == nil && keys[k.Tag()] != nil { // tags are told apart below
+		for err == nil && keys[k.Tag()] != nil { // the test tells keys apart by their tags
 			k, err = dnssec.Generate("\x06signed\x04test\x00", flags, a)
 		}
 		if err != nil {
@@ -168,7 +168,7 @@ func TestSignedByKeys(t *testing.T) {
 			if size < 1990 {
 				continue
 			}
-			for range 100 { // until all sets of three are signed
+			for range 100 { // until all sets of three addresses are signed
 				w.answer(request, client, out)
 			}
 			if n := testing.AllocsPerRun(100, func() { w.answer(request, client, out); w.Flush() }); n != 0 {
@@ -216,7 +216,7 @@ func signedRequest(t testing.TB, name string, typ uint16, do bool) []byte {
 	return b
 }
 
-// TestSignedAllocatesNothing: an answer with its signatures, once these are made.
+// TestSignedAllocatesNothing: an answer with its signatures allocates nothing, once these are made.
 func TestSignedAllocatesNothing(t *testing.T) {
 	f, _ := newSigned(t)
 	r, err := New(Options{})
@@ -228,7 +228,7 @@ func TestSignedAllocatesNothing(t *testing.T) {
 	out, client := make([]byte, 0, wire.UDPSize), netip.MustParseAddr("192.0.2.99")
 	for _, q := range signedQuestions {
 		request := signedRequest(t, q.name, q.typ, true)
-		for range 100 { // until all sets of three are signed
+		for range 100 { // until all sets of three addresses are signed
 			w.answer(request, client, out)
 		}
 		if n := testing.AllocsPerRun(100, func() { w.answer(request, client, out); w.Flush() }); n != 0 {
@@ -237,7 +237,7 @@ func TestSignedAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestSignedWithoutDO: who does not ask for signatures is answered as if the zone had none.
+// TestSignedWithoutDO: a client that does not ask for signatures is answered as if the zone had none.
 func TestSignedWithoutDO(t *testing.T) {
 	f, _ := newSigned(t)
 	r, err := New(Options{})
@@ -263,8 +263,8 @@ func TestSignedWithoutDO(t *testing.T) {
 	}
 }
 
-// TestSignedFailover: in every state of health each answer has a signature that holds, at once and without anything
-// being signed ahead of the verdict; beyond what a worker may sign, the answer is an address that is signed.
+// TestSignedFailover: in every state of health each answer has a valid signature, at once, although nothing is signed
+// ahead of the verdict. When a worker may sign no more, the answer is an address that is signed.
 func TestSignedFailover(t *testing.T) {
 	f, key := newSigned(t)
 	r, err := New(Options{})
@@ -317,8 +317,8 @@ func TestSignedFailover(t *testing.T) {
 	}
 }
 
-// TestSignedRoom: a set and its signature go in together or not at all, at every size that a response may have, and no
-// part of an answer comes without its proof unless it is truncated.
+// TestSignedRoom: a set and its signature go in together or not at all, at every size of a response. No part of an
+// answer comes without its proof unless the answer is truncated.
 func TestSignedRoom(t *testing.T) {
 	f, key := newSigned(t)
 	r, err := New(Options{})
@@ -372,7 +372,7 @@ func TestSignedRoom(t *testing.T) {
 	}
 }
 
-// TestSignedTurn: at an epoch's turn, what was not prepared is signed as it is asked for.
+// TestSignedTurn: when an epoch begins, what was not prepared is signed when it is asked for.
 func TestSignedTurn(t *testing.T) {
 	f, key := newSigned(t)
 	r, err := New(Options{})
@@ -391,7 +391,7 @@ func TestSignedTurn(t *testing.T) {
 		t.Errorf("%d signatures are prepared, and %d are in use", n, before)
 	}
 	for prepared := range 2 {
-		if prepared == 1 { // none is
+		if prepared == 1 { // none is prepared
 			signer.Prepare(time.Now().Add(2 * dnssec.EpochLength))
 		}
 		signer.Turn()
@@ -410,8 +410,8 @@ func TestSignedTurn(t *testing.T) {
 	}
 }
 
-// TestSignedIsSmall: a response takes as many octets as the oracle makes of it, which points at every end of a name
-// that is there before. RDATA in which nothing may be pointed at is opaque to it.
+// TestSignedIsSmall: a response has as many octets as the oracle's, which compresses every name that can be compressed.
+// RDATA that must not be compressed is opaque to it.
 func TestSignedIsSmall(t *testing.T) {
 	f, _ := newSigned(t)
 	r, err := New(Options{})

@@ -24,8 +24,8 @@ const (
 )
 
 // Epsilon is the stated error of a list of who asks most, as a share of all queries: no key that had more is missing,
-// and no count is wrong by more. As the hash has a random key, that holds with a probability, but for practical
-// purposes always; each list says its actual error. (For a bucket to err by more, it would have to get 16/256 of all
+// and no count is wrong by more. It holds for practical purposes always, though not with certainty, because the hash
+// has a random key. Each list says its actual error. (For a bucket to err by more, it would have to get 16/256 of all
 // queries, with fewer than 16 keys that take most of these.)
 const Epsilon = 1. / 256
 

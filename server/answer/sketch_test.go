@@ -17,7 +17,7 @@ import (
 	"leeward/server/wire"
 )
 
-// streams are orders in which n keys may come, from the harmless to those that are made to confuse a sketch.
+// streams are orders in which n keys may come. Some are harmless, and some are made to confuse a sketch.
 var streams = map[string]func(random *rand.Rand, n int) func(i int) uint64{
 	"skewed": func(random *rand.Rand, n int) func(int) uint64 {
 		z := rand.NewZipf(random, 1.1, 1, 1<<20)
@@ -69,7 +69,7 @@ var streams = map[string]func(random *rand.Rand, n int) func(i int) uint64{
 	},
 }
 
-// check holds what a sketch says against exact counts. Where epsilon is above 0, nothing errs by more.
+// check compares what a sketch says with exact counts. If epsilon is above 0, nothing errs by more.
 func check(t interface {
 	Helper()
 	Errorf(string, ...any)
@@ -95,8 +95,8 @@ func check(t interface {
 	}
 }
 
-// TestSketch holds the sketch, in one table and in several that are added up, against an exact count: no key has less
-// or more than is said, nobody who has more than epsilon is missing, and no count errs by more.
+// TestSketch compares the sketch with an exact count, in one table and in several that are added up. Every key lies
+// within its bounds, no key that has more than epsilon is missing, and no count errs by more.
 func TestSketch(t *testing.T) {
 	const n = 120_000
 	for name, stream := range streams {
@@ -134,7 +134,7 @@ func TestSketch(t *testing.T) {
 	}
 }
 
-// TestSketchBounds: the bounds hold whatever comes in whatever order, also of keys that all share a bucket, and however
+// TestSketchBounds: the bounds hold whatever comes in whatever order, also when all keys share a bucket, and however
 // tables are added up.
 func TestSketchBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -166,9 +166,8 @@ func TestSketchBounds(t *testing.T) {
 	})
 }
 
-// TestTopCounts: queries over all transports are in Top with their clients by prefix and their names in lower case,
-// also those that are refused; a random-subdomain flood pushes out nobody who asks more. Without CountTop there is
-// none.
+// TestTopCounts: Top has the queries over all transports, even refused ones, with clients by prefix and names in lower
+// case. A random-subdomain flood pushes out nobody who asks more. Without CountTop there is no Top.
 func TestTopCounts(t *testing.T) {
 	clock := time.Unix(1_800_000_000, 0)
 	r := newResponder(t, func(o *Options) { o.CountTop, o.Now = true, func() time.Time { return clock } })
@@ -208,7 +207,7 @@ func TestTopCounts(t *testing.T) {
 	if o := top.Names.Others.LastMinute; o == 0 || o > 500 {
 		t.Errorf("others have up to %d", o)
 	}
-	// a minute later nothing is of the last minute any more, and after five nothing at all
+	// a minute later the last minute has nothing, and after five minutes nothing is left at all
 	for range 6 {
 		clock = clock.Add(topEvery)
 		r.followTop(clock)
@@ -248,8 +247,7 @@ func TestTopAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestTopTogether: workers that share a stripe, and readers, at the same time: every query is counted, or counted as
-// one that is not.
+// TestTopTogether: workers share a stripe while others read. Every query is counted, or counted as missed.
 func TestTopTogether(t *testing.T) {
 	r := newResponder(t, func(o *Options) { o.CountTop = true })
 	make1 := r.Workers(r.Over(tcp), 1)

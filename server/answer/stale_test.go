@@ -6,7 +6,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A stale state is told to who sends an OPT record, and changes nothing else; a refusal keeps the reason that it has.
+// Queries with an OPT record are told that a state is stale. Nothing else changes, and a refusal keeps its own reason.
 func TestStaleAnswers(t *testing.T) {
 	s := newResponder(t)
 	state := *s.state.Load()

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What was put comes out, in order and whole; what found no room is counted; all around the end of the ring.
+// What was put in comes out whole and in order, past the end of the ring too. What found no room is counted.
 func TestTapRingIsAQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tap := NewTap(1, 1<<18)
@@ -62,7 +62,7 @@ func TestTapRingIsAQueue(t *testing.T) {
 	})
 }
 
-// Several workers of one stripe, and one reader at the same time: nothing is torn, and nothing is lost uncounted.
+// Several workers of one stripe write while one reader reads. No record is torn, and none is lost uncounted.
 func TestTapConcurrently(t *testing.T) {
 	tap := NewTap(1, 1<<18)
 	r := tap.ring()
@@ -104,7 +104,7 @@ func TestTapConcurrently(t *testing.T) {
 	}
 }
 
-// One query in so many is taken.
+// The tap takes one query in so many.
 func TestTapSamples(t *testing.T) {
 	w := newResponder(t, func(o *Options) { o.Tap = NewTap(7, 1<<20) }).newWorker(udp)
 	for i := range 70 {
@@ -116,7 +116,7 @@ func TestTapSamples(t *testing.T) {
 	}
 }
 
-// A worker that is followed allocates nothing either.
+// A worker allocates nothing while it is followed, either.
 func TestTapAllocatesNothing(t *testing.T) {
 	w := newResponder(t, func(o *Options) { o.Tap = NewTap(1, 1<<20) }).newWorker(udp)
 	q, _ := readInquiry("dig www.example.test. A")
@@ -135,7 +135,7 @@ func TestTapAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkTap is what it adds to an answer that queries are followed: not at all, all, one in a hundred.
+// BenchmarkTap is what a follower adds to an answer: with no queries followed, all, and one in a hundred.
 func BenchmarkTap(b *testing.B) {
 	q, _ := readInquiry("dig www.example.test. A edns=1232")
 	request, _ := q.message.Pack()

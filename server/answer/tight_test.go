@@ -10,8 +10,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// crowded is the fixture with answers that are near the limits of messages: with names that end alike and are not below
-// the apex.
+// crowded is the fixture with answers near the limits of messages. Their names have a common end that is not the apex.
 func crowded(t testing.TB) *fixture {
 	t.Helper()
 	f := newFixture(t)
@@ -29,7 +28,7 @@ func crowded(t testing.TB) *fixture {
 	for i := range 20 {
 		set(fmt.Sprintf("s%02d.dns.deep", i), "A", 1, "192.0.2.%d")
 	}
-	// Five links with long names, and a policy at the end: 512 octets hold it only where the names are cut.
+	// Five links with long names, and a policy at the end. They fit into 512 octets only if names are cut.
 	long := strings.Repeat(strings.Repeat("n", 60)+".", 2)
 	for i := range 5 {
 		target := fmt.Sprintf("l%d.%sexample.test.", i+1, long)
@@ -39,7 +38,7 @@ func crowded(t testing.TB) *fixture {
 		fmt.Fprintf(&text, "---\n{kind: Record, name: example.test/l%d.%s/CNAME, data: [%s]}\n", i,
 			strings.TrimSuffix(long, "."), target)
 	}
-	// Over TCP: MX of 63,840 octets, behind a chain of aliases that leaves no room for them unless names are cut.
+	// Over TCP: 63,840 octets of MX, behind a chain of aliases that leaves room for them only if names are cut.
 	set("huge-mx", "MX", 1520, "%d mail.of.a.provider.invalid.")
 	text.WriteString("---\n{kind: Record, name: example.test/to-huge-mx/CNAME, data: [m1." + long + long[:61] +
 		"example.test.]}\n")
@@ -55,7 +54,7 @@ func crowded(t testing.TB) *fixture {
 	return f
 }
 
-// What fits when names are cut is not truncated, says what it says over TCP, and is counted once.
+// An answer that fits once its names are cut is not truncated. It says the same as over TCP, and is counted once.
 func TestNothingIsTruncatedForItsNames(t *testing.T) {
 	s := newResponder(t)
 	s.Publish(crowded(t).state())
@@ -103,7 +102,7 @@ func TestNothingIsTruncatedForItsNames(t *testing.T) {
 	}
 }
 
-// Near 64 KiB it is the same over TCP: what fits when names are cut is an answer and no failure.
+// The same holds over TCP near 64 KiB: what fits once names are cut is an answer, not a failure.
 func TestNothingFailsForItsNamesOverTCP(t *testing.T) {
 	s := newResponder(t)
 	s.Publish(crowded(t).state())
@@ -118,8 +117,8 @@ func TestNothingFailsForItsNamesOverTCP(t *testing.T) {
 	}
 }
 
-// tightCosts are answers that are written again: what fits then, what does not even then, and, for comparison, what is
-// truncated at once, as no name in it could be cut.
+// tightCosts are answers that are written twice: one that fits the second time, one that does not even then, and, for
+// comparison, one that is truncated at once because it has no names to cut.
 var tightCosts = []struct{ name, dig string }{
 	{"again", "dig fits.example.test. MX edns=1232"},
 	{"again-in-vain", "dig toomany.example.test. MX edns=1232"},

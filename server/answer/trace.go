@@ -47,7 +47,7 @@ func (t *trace) look(w *Worker, link int) {
 	t.steps = append(t.steps, step{name: slices.Clone(w.name), found: f})
 }
 
-// decided has whoever made the worker's decision explain it.
+// decided records the explanation of the worker's decision. Whatever made the decision explains it.
 func (t *trace) decided(w *Worker, view *steer.View) {
 	if t != nil {
 		t.decide(w, view)

@@ -35,7 +35,7 @@ func (p *Policy) Reach(client netip.Addr) unsafe.Pointer {
 	return nil
 }
 
-// Line returns the policy's first cache line, which decide and who counts its answers read.
+// Line returns the policy's first cache line. A decision reads it, and so does the count of its answers.
 func (p *Policy) Line() unsafe.Pointer { return unsafe.Pointer(p) }
 
 // Leads returns the policy's list of leading pools.

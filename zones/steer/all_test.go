@@ -8,7 +8,8 @@ import (
 	"leeward/zones"
 )
 
-// pick: all returns all addresses, however many, beginning anywhere, in answers and in transfers, without allocating.
+// pick: all returns all addresses, however many, and begins anywhere, in answers and in transfers. It does not
+// allocate.
 func TestAllAreAll(t *testing.T) {
 	for _, n := range []int{1, 2, MaxAnswers - 1, MaxAnswers, MaxAnswers + 1, 200, zones.MostAddresses(16)} {
 		w := threeRegions()

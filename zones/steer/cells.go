@@ -58,8 +58,8 @@ func (p *Policy) Cells() int { return len(p.cells) }
 
 // Cell returns the cell of a decision of the policy, from 1.
 //
-// Most answers come from the pool that leads their rule, and what says so was read to decide: counting reads no more of
-// the policy than its first line.
+// Most answers come from the pool that leads their rule. The decision has already read what says so, and so counting
+// reads nothing of the policy but its first line.
 func (p *Policy) Cell(d *Decision) uint32 {
 	if rule := uint(d.Rule); rule < uint(len(p.leads)) {
 		if lead := &p.leads[rule]; lead.pool == d.Pool && d.Pool >= 0 {
@@ -87,7 +87,7 @@ func (p *Policy) search(d *Decision) uint32 {
 // CountsPool reports whether a cell counts answers of a pool.
 func (p *Policy) CountsPool(name string) bool { return slices.Contains(p.counted, name) }
 
-// EachCell calls f with all cells that are counted in but the first, in order; Cell.When is there only with words.
+// EachCell calls f with all cells in use but the first, in order. Cell.When is filled in only with words.
 func (p *Policy) EachCell(words bool, f func(number int, c Cell)) {
 	rules, named := len(p.leads), 0
 	c := Cell{}

@@ -9,10 +9,10 @@ import (
 )
 
 // EverySet calls f with the sets of several addresses that the policy may answer with, whatever is up: Sets in every
-// state of each of its pools. Where a pool has many states, those with the fewest addresses down come first, and of one
-// family at most the sets of mostStates states are told, and mostSets in all. Weights are those of the configuration,
-// so that sets of a circle, which the weights make, are told only as far as no load moves them. It ends when f returns
-// false. data is count addresses, which last until f returns.
+// state of each of its pools. If a pool has many states, those with the fewest addresses down come first. For one
+// family there are at most the sets of mostStates states, and at most mostSets in all. Weights are those of the
+// configuration. A load that moves weights may make other sets of a circle, which are missing here. EverySet ends when
+// f returns false. data is count addresses, which last until f returns.
 func (p *Policy) EverySet(program *Program, f func(typ rr.Type, data []byte, count int) bool) {
 	for family := V4; family < Name; family++ {
 		var done []int32
@@ -41,8 +41,8 @@ func (p *Policy) EverySet(program *Program, f func(typ rr.Type, data []byte, cou
 	}
 }
 
-// Others calls f with the addresses of a family that the policy could answer with under a view, and then with those
-// that are not available, some of them more than once, until f returns false.
+// Others calls f with the addresses of a family that the policy could answer with under a view, then with those that
+// are not available. Some may come more than once. It ends when f returns false.
 func (p *Policy) Others(v *View, program *Program, family Family, f func(address []byte) bool) {
 	for i := range len(p.rules) + 1 {
 		r := &p.listed
@@ -63,8 +63,9 @@ func (p *Policy) Others(v *View, program *Program, family Family, f func(address
 	})
 }
 
-// mostStates is how many states of a pool's addresses of a family are looked at: those of eight addresses, and of 256
-// addresses that one is down. mostSets is how many sets of a policy and family there are for them.
+// mostStates is how many states of a pool's addresses of a family are looked at. That is every state of eight
+// addresses, or each state in which one of 256 addresses is down. mostSets is how many sets a policy and family have
+// for them.
 const (
 	mostStates = 256
 	mostSets   = 1024
@@ -100,8 +101,8 @@ func (p *Policy) everySetOf(pool *Pool, family Family, f func(*table, []byte) bo
 	return true
 }
 
-// subsets yields the subsets of n things, the smallest first, as lists that last until the next. Of more than 64 things
-// those of more than one are left out.
+// subsets yields the subsets of n things, the smallest first, as lists that last until the next one. For more than 64
+// things it leaves out subsets of more than one.
 func subsets(n int) func(yield func([]int) bool) {
 	return func(yield func([]int) bool) {
 		if !yield(nil) {

@@ -12,8 +12,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// TestEverySet: the sets of every state are among those that are told without one, each once. Of pools with many
-// addresses those of the states are in which none or one is down.
+// TestEverySet: EverySet needs no state, and has the sets of every state, each once. For pools with many addresses it
+// has those of the states in which at most one address is down.
 func TestEverySet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := threeRegions()
@@ -72,7 +72,7 @@ func TestEverySet(t *testing.T) {
 	})
 }
 
-// TestSubsets: all there are, once, the smaller first.
+// TestSubsets: every subset comes once, the smaller first.
 func TestSubsets(t *testing.T) {
 	for n := range 11 {
 		var all []string

@@ -7,10 +7,10 @@ import (
 )
 
 // Each set of addresses that a signed zone answers needs a signature of its own, and k of n addresses make C(n, k)
-// sets. Where these are more than fewSets, a policy of a signed zone draws otherwise: the candidates lie on a circle,
+// sets. If these are more than fewSets, a policy of a signed zone draws in another way: the candidates lie on a circle,
 // each with an arc in proportion to its weight, and k points at equal distances from a random one pick a set
-// (systematic sampling, Madow 1949). There are at most n sets then. Who is in an answer, and who comes first in it, is
-// as likely as the weights say; but who is in it together is the same as long as the weights are.
+// (systematic sampling, Madow 1949). There are at most n sets then. Each candidate is in an answer, and comes first in
+// it, as often as its weight says. But the same candidates always come together, as long as the weights stay the same.
 
 // fewSets is how many sets are few enough to be drawn freely.
 const fewSets = 64
@@ -30,7 +30,7 @@ func many(n, k int) bool {
 	return false
 }
 
-// mostFree is how many candidates a table has at most without a circle: 4 of 7 are 35 sets, and 4 of 8 are 70.
+// mostFree is the largest number of candidates of a table without a circle: 4 of 7 are 35 sets, and 4 of 8 are 70.
 const mostFree = 7
 
 // circle is where a table's candidates lie.
@@ -54,8 +54,8 @@ func newCircle(weights []uint64) *circle {
 	return c
 }
 
-// always returns how many candidates are in every set of k, which are the first of heavy, and what the others weigh. k
-// is less than the number of candidates, so at least one place is left for the others.
+// always returns how many candidates are in every set of k, and the total weight of the others. The first of heavy are
+// always in. k is less than the number of candidates, so at least one place is left for the others.
 func (c *circle) always(weights []uint64, k int) (n int, rest uint64) {
 	rest = c.ends[len(c.ends)-1]
 	for n < len(c.heavy) {
@@ -69,10 +69,10 @@ func (c *circle) always(weights []uint64, k int) (n int, rest uint64) {
 	return n, rest
 }
 
-// set fills in who is in a set of k: first those that are always, and then those at the points. These begin at base,
-// which is below rest: a number of parts of which candidate i has k-n times its weight.
+// set fills in the members of a set of k: first those that are always in, then those at the points. The points begin at
+// base, which is below rest: a number of parts of which candidate i has k-n times its weight.
 func (c *circle) set(weights []uint64, k, n int, rest, base uint64, chosen *[MaxAnswers]uint32) {
-	var over [MaxAnswers]uint32 // those that are always, as they lie on the circle
+	var over [MaxAnswers]uint32 // those that are always in, as they lie on the circle
 	copy(chosen[:n], c.heavy)
 	copy(over[:n], c.heavy)
 	slices.Sort(over[:n])
@@ -100,7 +100,7 @@ func (c *circle) set(weights []uint64, k, n int, rest, base uint64, chosen *[Max
 	}
 }
 
-// sample appends k addresses of the set at an offset, which is 64 random bits. Who comes first is drawn by weight.
+// sample appends k addresses of the set at an offset, which is 64 random bits. The weights decide which comes first.
 func (t *table) sample(b []byte, k int, offset uint64, random *uint64) []byte {
 	var chosen [MaxAnswers]uint32
 	n, rest := t.circle.always(t.weights, k)
@@ -121,8 +121,8 @@ func (t *table) sample(b []byte, k int, offset uint64, random *uint64) []byte {
 	return b
 }
 
-// leads returns who comes first in a set: one of those that are always in it, by weight, or else the one at a point
-// that was drawn.
+// leads returns the candidate that comes first in a set: by weight one of those that are always in it, or else the one
+// at a random point.
 func (t *table) leads(n, turn int, rest, random uint64, chosen *[MaxAnswers]uint32) int {
 	if n == 0 {
 		return turn
@@ -152,7 +152,7 @@ func (t *table) ring(b []byte, k int, client uint64, weights []uint64) []byte {
 // after returns the candidate with the next seed.
 func (t *table) after(at uint32) uint32 {
 	seed := t.seeds[at]
-	next, least := at, at // the one after it, and the first of all
+	next, least := at, at // the next one, and the smallest of all
 	for i, s := range t.seeds {
 		i := uint32(i)
 		above := func(j uint32) bool { return s > t.seeds[j] || s == t.seeds[j] && i > j }

@@ -13,7 +13,7 @@ import (
 	"leeward/zones"
 )
 
-// circled draws a table with a circle.
+// circled draws a table that has a circle.
 func circled(t *rapid.T) *table {
 	var cs []candidate
 	n := rapid.IntRange(mostFree+1, 40).Draw(t, "candidates")
@@ -27,8 +27,8 @@ func circled(t *rapid.T) *table {
 	return newTable(cs)
 }
 
-// overs finds who is in every set of k as one would with pencil and paper: whoever would be in more than every answer
-// is in each, and the others share what is left.
+// overs works out with pencil and paper which candidates are in every set of k: each that would be in more than every
+// answer is in all of them, and the others share what is left.
 func overs(weights []uint64, k int) (always map[int]bool, rest int64, points int64) {
 	always, points = map[int]bool{}, int64(k)
 	for {
@@ -52,8 +52,8 @@ func overs(weights []uint64, k int) (always map[int]bool, rest int64, points int
 	}
 }
 
-// TestCircleIsExact goes through all offsets: each candidate is in as many sets, and comes first as often, as its
-// weight says, in exact arithmetic; and there are no more sets than candidates.
+// TestCircleIsExact goes through all offsets. Each candidate is in as many sets, and comes first as often, as its
+// weight says, in exact arithmetic. There are no more sets than candidates.
 func TestCircleIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tb := circled(t)
@@ -105,7 +105,7 @@ func TestCircleIsExact(t *testing.T) {
 	})
 }
 
-// TestSampleDrawsTheFirst: what is answered is a set of the circle, and its order is as drawn.
+// TestSampleDrawsTheFirst: an answer is a set of the circle, in the order that was drawn.
 func TestSampleDrawsTheFirst(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tb := circled(t)
@@ -134,7 +134,7 @@ func TestSampleDrawsTheFirst(t *testing.T) {
 	})
 }
 
-// TestRingFollowsTheSeeds: a client keeps its endpoint, and gets the ones after it.
+// TestRingFollowsTheSeeds: a client keeps its endpoint, and also gets those that come after it.
 func TestRingFollowsTheSeeds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tb := circled(t)
@@ -175,7 +175,7 @@ func TestMany(t *testing.T) {
 	}
 }
 
-// crowded has a policy of a zone, with two pools of that many endpoints of unlike weights.
+// crowded returns a policy of a zone, with two pools of n endpoints each that have different weights.
 func crowded(t testing.TB, n int, signed bool, edit func(*world, *zones.Policy)) (*world, *Policy) {
 	w := threeRegions()
 	for _, pool := range []string{"www-eu", "www-us"} {
@@ -207,8 +207,8 @@ func crowded(t testing.TB, n int, signed bool, edit func(*world, *zones.Policy))
 	return w, p
 }
 
-// TestSharesOfAFewSets: in whatever state, a policy of a signed zone has few sets, and puts each endpoint first as
-// often as that of an unsigned one.
+// TestSharesOfAFewSets: in every state, a policy of a signed zone has few sets, and puts each endpoint first as often
+// as a policy of an unsigned zone does.
 func TestSharesOfAFewSets(t *testing.T) {
 	const draws = 40000
 	for _, x := range []struct {
@@ -263,8 +263,8 @@ func TestSharesOfAFewSets(t *testing.T) {
 	}
 }
 
-// TestMixOfAFewSets: an answer of two pools has as many sets as both have candidates, and each is in it as often as its
-// weight says.
+// TestMixOfAFewSets: an answer from two pools has as many sets as both together have candidates, and each candidate is
+// in it as often as its weight says.
 func TestMixOfAFewSets(t *testing.T) {
 	const draws, each = 40000, 2
 	tables := [2]*table{}

@@ -67,7 +67,7 @@ func Led(now Scene, asked *Asked) map[string]float64 {
 	return led
 }
 
-// Meant is Led were every endpoint of the program healthy and no pool full: what resources and operators' words say.
+// Meant is Led as if every endpoint of the program were healthy and no pool full: what resources and overrides ask for.
 func Meant(now Scene, p *Program, asked *Asked) map[string]float64 {
 	now.View = NewView(p, Sight{State: func(health.Target) health.State { return health.Up }}, nil)
 	return Led(now, asked)

@@ -24,8 +24,8 @@ func sceneOf(v *View, ps ...*Policy) Scene {
 	}}
 }
 
-// plainForecast works out the state of rest once more, with clients as a fluid: load by order of pools, and a target
-// for each.
+// plainForecast works out the state of rest a second time, with clients as a fluid, from the load of each order of
+// pools and the target of each pool.
 func plainForecast(load map[string]float64, orders map[string][]int, target []float64, out []bool) []float64 {
 	keep := []float64{1, 1, 1}
 	offered := make([]float64, 3)
@@ -95,7 +95,7 @@ func TestForecastIsTheLawsRest(t *testing.T) {
 			for _, at := range orders[region] {
 				o.Pools = append(o.Pools, w.pools[at].Pool)
 			}
-			queries := rapid.Float64Range(1000, 9000).Draw(t, "queries") // a query's load differs by region
+			queries := rapid.Float64Range(1000, 9000).Draw(t, "queries") // the load of a query differs by region
 			asked.Orders = append(asked.Orders, AskedOrder{Order: o, Queries: queries, Samples: queries})
 			asked.Queries += queries
 		}
@@ -254,8 +254,8 @@ func TestForecastDoubts(t *testing.T) {
 	}
 }
 
-// TestMeant: what was meant is by the weights of the resources, whatever is down and however full a pool is; an
-// operator's word counts.
+// TestMeant: what is meant follows the weights of the resources, whatever is down and however full a pool is. Overrides
+// by operators count.
 func TestMeant(t *testing.T) {
 	w := capable(threeRegions())
 	p := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Spill: true, Rules: []zones.Rule{{
@@ -288,7 +288,7 @@ func TestMeant(t *testing.T) {
 		map[string]float64{"www-eu": 60. / 70 * 100, "www-us": 0, "www-ap": 10. / 70 * 100})
 }
 
-// A forecast that nobody waits for any more is given up.
+// A forecast is given up when nobody waits for it any more.
 func TestForecastEnds(t *testing.T) {
 	w := threeRegions()
 	p := compile(t, places(t), w, &zones.Policy{

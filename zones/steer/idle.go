@@ -60,7 +60,7 @@ func (c *Compiler) subdivisions() map[string]bool {
 	return c.divided
 }
 
-// systems reports whether the AS number of any network is known: only then do leaves differ.
+// systems reports whether the AS number of any network is known: only then do leaves differ in it.
 func (c *Compiler) systems() bool {
 	return c.table.ASNLeaves() > 2 || c.table.ASNOfLeaf(0) != 0 || c.table.ASNOfLeaf(1) != 0
 }

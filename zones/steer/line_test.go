@@ -7,8 +7,8 @@ import (
 	"leeward/zones"
 )
 
-// What an answer reads of a policy is in one cache line, the one that a server fetches ahead: a decision, its count and
-// the sample of who asks.
+// All that an answer reads of a policy is in one cache line, the one that a server fetches ahead: for the decision, for
+// its count, and for the sample of who asks.
 func TestFirstLine(t *testing.T) {
 	const line = 64
 	var p Policy
@@ -39,7 +39,7 @@ func TestFirstLine(t *testing.T) {
 	}
 }
 
-// The short way to a decision's cell leads where the search does.
+// The short way to a decision's cell leads to the cell that the search finds.
 func TestCell(t *testing.T) {
 	for _, c := range []struct {
 		leads []lead

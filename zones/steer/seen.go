@@ -6,12 +6,12 @@ import (
 	"leeward/health"
 )
 
-// Seen is what a View had of one pool beside the configuration, or what of that turned: enough to make the View again
-// later. It has a JSON form.
+// Seen is what a View knew about one pool beyond the configuration, or what of that has changed: enough to make the
+// View again later. It has a JSON form.
 type Seen struct {
 	Pool string `json:"pool"`
-	// Whole says that what was seen of the pool before does not count: it was compiled anew. Addresses that are not
-	// listed are up then; otherwise they are as they were.
+	// Whole says that this replaces all that was seen of the pool before, because the pool was compiled anew. Addresses
+	// that are not listed are then up; otherwise they are as they were.
 	Whole bool `json:"whole,omitempty"`
 	// Addresses by their state, as "lb-1@192.0.2.1".
 	Down    []string `json:"down,omitempty"`
@@ -24,13 +24,13 @@ type Seen struct {
 	Names map[string]Resolution `json:"names,omitempty"`
 }
 
-// Sighting is a pool that a View judges otherwise than the View before. It does not change, and is cheap to make: what
-// takes long is done by Seen.
+// Sighting is a pool that a View judges differently from the View before. It does not change, and is cheap to make:
+// Seen does what takes long.
 type Sighting struct {
 	now, old *duty // old is nil where the pool has been compiled anew
 }
 
-// Sightings returns the pools that v judges otherwise than before, which may be nil: all of them.
+// Sightings returns the pools that v judges differently from before. If before is nil, these are all pools.
 func (v *View) Sightings(before *View) (all []Sighting) {
 	for i, d := range v.pools {
 		if d == nil {
@@ -87,8 +87,7 @@ func (s Sighting) Seen() Seen {
 	return out
 }
 
-// Remembered gathers what was seen, one Seen after the other, for a View of that moment. The zero value has seen
-// nothing.
+// Remembered gathers one Seen after the other, for a View of that moment. The zero value has seen nothing.
 type Remembered struct{ pools map[string]*remembered }
 
 type remembered struct {
@@ -97,7 +96,7 @@ type remembered struct {
 	names    map[string]Resolution
 }
 
-// Add takes what was seen next.
+// Add adds what was seen next.
 func (r *Remembered) Add(s Seen) {
 	if r.pools == nil {
 		r.pools = map[string]*remembered{}
@@ -141,7 +140,7 @@ func (r *Remembered) Sight() Sight {
 	}
 }
 
-// Resolutions returns how hostnames were resolved, by name. Two pools know a name alike.
+// Resolutions returns how hostnames were resolved, by name. All pools have the same resolution of a name.
 func (r *Remembered) Resolutions() map[string]Resolution {
 	all := map[string]Resolution{}
 	for _, p := range r.pools {

@@ -8,7 +8,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// SameDuties reports whether the pools that the policy names stand the same in two views.
+// SameDuties reports whether the pools that the policy names have the same state in two views.
 func (p *Policy) SameDuties(a, b *View) bool {
 	if a == b {
 		return true
@@ -30,9 +30,9 @@ func (p *Policy) SameDuties(a, b *View) bool {
 	return true
 }
 
-// Sets calls f with the sets of several addresses that the policy may answer with under a view, some of them more than
-// once, until f returns false. data is count addresses, which last until f returns. Sets that mix addresses of two
-// pools, for crowds of clients at the border between them, are left out.
+// Sets calls f with the sets of several addresses that the policy may answer with under a view. Some may come more than
+// once. It ends when f returns false. data is count addresses, which last until f returns. Sets that mix addresses of
+// two pools, for crowds of clients at the border between them, are left out.
 func (p *Policy) Sets(v *View, f func(typ rr.Type, data []byte, count int) bool) {
 	for family := V4; family < Name; family++ {
 		var done []*table

@@ -13,7 +13,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// canonical is a set of addresses as text, whatever their order.
+// canonical formats a set of addresses, whatever their order.
 func canonical(data []byte, count int) string {
 	width := len(data) / count
 	var all []string
@@ -24,7 +24,7 @@ func canonical(data []byte, count int) string {
 	return fmt.Sprintf("%x", all)
 }
 
-// TestSetsAreAll: whatever is up, and however the policy picks, what it answers with is among Sets.
+// TestSetsAreAll: whatever is up, and however the policy picks, its answer is among Sets.
 func TestSetsAreAll(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := threeRegions()

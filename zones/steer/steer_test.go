@@ -137,7 +137,7 @@ func steps(pools ...string) (ss []zones.Step) {
 
 func allUp(health.Target) health.State { return health.Up }
 
-// down makes the verdicts of the named endpoints down.
+// down returns verdicts by which the named endpoints are down.
 func down(endpoints ...string) func(health.Target) health.State {
 	return func(t health.Target) health.State {
 		if slices.Contains(endpoints, t.Endpoint) {
@@ -348,7 +348,7 @@ func randomClient(t *rapid.T) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// within draws an address that shares the first bits of a.
+// neighbour draws an address that shares the first bits of a.
 func neighbour(t *rapid.T, a netip.Addr, bits int) netip.Addr {
 	raw := a.AsSlice()
 	for i := bits; i < len(raw)*8; i++ {

@@ -6,23 +6,24 @@ import (
 	"leeward/zones"
 )
 
-// Way is one order of a policy's pools, as some of its clients have them: who would answer them were all well, and who
-// answers them now.
+// Way is one order of a policy's pools that some of its clients have. It says which pools would answer them if all were
+// well, and which answer now.
 type Way struct {
 	Well []int32 // numbers of pools
 	Now  []int32
 	Open bool // none is available: Now answers as if its pools were healthy, or the policy's whenAllDown is said
 }
 
-// Ways tells who answers a family, for each order that clients of the policy may have. What pools pass on because they
-// are full, and what a schedule moves, are not told: the pools are there. Regions that a map puts first are left out.
+// Ways returns the ways of a family, one for each order that clients of the policy may have. It ignores what pools pass
+// on because they are full, and what a schedule moves, since the pools are there. It also ignores the regions that a
+// map puts first.
 func (p *Policy) Ways(v *View, f Family) (ways []Way) {
 	rules := p.rules
 	switch {
 	case p.sel == nil:
 		rules = rules[:1] // the first always holds
 	case p.source.Rules[len(rules)-1].When != nil:
-		rules = append(slices.Clip(rules), p.listed) // of clients for which none holds
+		rules = append(slices.Clip(rules), p.listed) // for clients for which no rule holds
 	}
 	for i := range rules {
 		orders := [][]uint8{nil}
@@ -43,7 +44,7 @@ func (p *Policy) Ways(v *View, f Family) (ways []Way) {
 	return ways
 }
 
-// WhenAllDown tells what clients are answered to whom no pool is available: SaysAddresses is as if all were healthy.
+// WhenAllDown returns the answer to clients for whom no pool is available. SaysAddresses: as if all were healthy.
 func (p *Policy) WhenAllDown() Says { return p.allDown }
 
 // Source returns the resource that the policy was compiled from. It does not change.

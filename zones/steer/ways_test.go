@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever a client is told, one of the ways says so, and who is told otherwise than with all well is on a way that
-// says who would have answered.
+// Whatever a client is answered, one of the ways has it. A client that is answered differently from when all is well
+// has a way that names the pool it would get then.
 func TestWaysAreWhatClientsAreTold(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {

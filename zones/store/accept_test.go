@@ -8,8 +8,8 @@ import (
 	"leeward/zones/sourcetest"
 )
 
-// TestAcceptKeys: what is accepted by its name is told as that, to who follows and to who lists later, until all is
-// accepted. What is there cannot be.
+// TestAcceptKeys: removals that were accepted by name are delivered as such, to followers and to later listings, until
+// everything is accepted. A resource that exists cannot be accepted as removed.
 func TestAcceptKeys(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())

@@ -12,7 +12,8 @@ import (
 	"leeward/zones/sourcetest"
 )
 
-// Three members: the one that is followed dies, the leader dies, the quorum is lost and comes back. Nothing is missed.
+// Of three members, the one that is followed dies, then the leader, then the quorum is lost and comes back. The
+// follower misses nothing.
 func TestCluster(t *testing.T) {
 	members := startCluster(t, 3)
 	e := dial(t, nil, urls(members)...)
@@ -32,7 +33,7 @@ func TestCluster(t *testing.T) {
 	members[leader].kill()
 	r.Revision(put(t, e, "regions/b", regionEU))
 
-	// One of three is left.
+	// Only one of three is left.
 	mark = r.Mark()
 	second := (leader + 1) % 3
 	members[second].kill()
@@ -44,7 +45,7 @@ func TestCluster(t *testing.T) {
 		t.Errorf("without a quorum: %v", err)
 	}
 
-	// One that starts now has what the last member has, and says that it may be old.
+	// A follower that starts now has what the last member has, and says that it may be old.
 	late := sourcetest.Follow(t, dial(t, nil, members[(leader+2)%3].url()).Follow)
 	late.Until("the last member's copy", func() bool { return len(late.Batches) > 0 })
 	if _, ok := late.Value("regions/b"); !ok {
@@ -69,10 +70,10 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// A change goes through although the leader dies while appliers are at it, and none is lost.
+// Changes go through although the leader dies while others apply, and none is lost.
 func TestChangeWhileLeaderDies(t *testing.T) {
 	members := startCluster(t, 3)
-	// A member gives up a proposal that died with its leader after somewhat more than 5 s.
+	// A member gives up a proposal that died with its leader after little more than 5 s.
 	e := dial(t, func(o *etcd.Options) { o.Timeout = 20 * time.Second }, urls(members)...)
 	put(t, e, "regions/eu-west", regionEU)
 	const writers, rounds = 2, 8

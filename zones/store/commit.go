@@ -17,15 +17,15 @@ import (
 type Plan struct {
 	Edits []zones.Edit
 
-	// OnPurpose names the command that removes something ("delete", "apply --prune"), so that the servers' guard lets
-	// it pass. Empty: the guard judges.
+	// OnPurpose names the command that removes something ("delete", "apply --prune"). The servers' guard then lets the
+	// removal pass. If it is empty, the guard decides.
 	OnPurpose string
-	Alone     bool   // only these removals are on purpose: what the guard holds back already stays held
+	Alone     bool   // only these removals are on purpose: what the guard holds back stays held
 	By        string // who, for meta/accepted
 
 	Leases map[zones.Key]time.Duration // keys that expire by themselves after this time, at least 1 s
 
-	// Owners says who gets a resource, whether the edits put it or it stays as it is. A deletion removes the mark.
+	// Owners gives resources their owners, whether or not an edit writes them. A deletion removes the mark.
 	Owners map[zones.Key]string
 
 	Progress func(done, all int) // called after each transaction where there are several; may be nil
@@ -34,7 +34,7 @@ type Plan struct {
 // Committed is what a writer has changed.
 type Committed struct {
 	Revision     int64 // of the last transaction; of the listing if nothing was to be done
-	Resources    int64 // of the last transaction that had a resource, and not only marks of owners, in it; 0: none had
+	Resources    int64 // of the last transaction that wrote a resource, not only marks of owners; 0: none did
 	Keys         []zones.Key
 	Transactions int
 }
@@ -60,7 +60,7 @@ const attempts = 12
 // someone else was faster or etcd changed its leader. An error of plan ends it.
 func (e *Store) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (Committed, error) {
 	var done Committed
-	total := 0 // as planned first: later plans have only what is left
+	total := 0 // as first planned: later plans have only what is left
 	end := time.Now().Add(e.Options.Timeout)
 	for attempt := 0; ; attempt++ {
 		base, err := e.List(ctx)
@@ -81,7 +81,7 @@ func (e *Store) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (
 			}
 			err = e.Explain(ctx, err)
 		}
-		// A busy etcd is waited for as long as for one call. Who meets others has had turns enough before that.
+		// Try a busy etcd for as long as one call may take. A writer that meets others has had turns enough before that.
 		more := attempt+1 < attempts && errors.Is(err, etcd.ErrConflict) ||
 			etcd.Fleeting(err) && (attempt+1 < attempts || time.Now().Before(end))
 		if ctx.Err() != nil || !more || !e.again(ctx, attempt, 20*time.Millisecond, err) {
@@ -90,7 +90,8 @@ func (e *Store) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (
 	}
 }
 
-// again waits before the next plan, so that writers who met do not meet again. It returns false if ctx ends first.
+// again waits before the next plan, so that writers who collided do not collide again. It returns false if ctx ends
+// first.
 func (e *Store) again(ctx context.Context, attempt int, first time.Duration, err error) bool {
 	e.Log().Debug("etcd: trying the change again", "attempt", attempt+1, "err", err)
 	return etcd.Sleep(ctx, e.Spread(first<<min(attempt, 5)/2))
@@ -111,12 +112,12 @@ type commitment struct {
 	done Committed
 
 	mine  map[zones.Key]int64 // what it has written so far; 0: deleted
-	wrote map[string]bool     // the folders, and folders in folders, that it has put something in
+	wrote map[string]bool     // the folders, and the folders in them, that it has put something into
 }
 
-// commit makes the edits if all that they rely upon is still as in base. It uses one transaction if etcd takes it, else
-// several: first puts in the order of zones.Kinds, then deletions in the reverse order. Even if it fails it returns
-// what it has done. ErrConflict is among the errors.
+// commit makes the edits if everything that they rely upon is still as in base. It uses one transaction if etcd takes
+// it, else several: first puts in the order of zones.Kinds, then deletions in the reverse order. It returns what it has
+// done even if it fails. ErrConflict is among the errors.
 func (e *Store) commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
 	c, writes, err := e.prepare(base, p)
 	if err != nil {
@@ -174,11 +175,11 @@ func (w *write) marks(base *Listing, owners map[zones.Key]string) {
 	w.had = base.revision(w.edit.Key) != 0
 	if w.value == nil {
 		_, there := base.mark(w.edit.Key)
-		w.owner, w.unmark = "", there || base.marks == nil // it may be there
+		w.owner, w.unmark = "", there || base.marks == nil // a mark may be there
 	}
 }
 
-// place orders edits: puts as in Kinds, then deletions the other way round.
+// place gives the order of edits: puts in the order of Kinds, then deletions in the reverse order.
 func place(e zones.Edit) int {
 	i := slices.Index(zones.Kinds[:], e.Key.Kind())
 	if e.New == nil {
@@ -198,7 +199,7 @@ type write struct {
 	had    bool   // the resource is there
 }
 
-// ops returns how many operations it is.
+// ops returns how many operations the write takes.
 func (w *write) ops() int {
 	if !w.only && (w.owner != "" || w.unmark) {
 		return 2
@@ -206,7 +207,7 @@ func (w *write) ops() int {
 	return 1
 }
 
-// octets returns about how long its operations are, with a prefix of that length.
+// octets returns the approximate length of its operations, with a prefix of that length.
 func (w *write) octets(prefix int) int {
 	n := prefix + len(w.edit.Key) + len(w.value) + etcd.AroundOp
 	if w.owner != "" || w.unmark {
@@ -215,7 +216,7 @@ func (w *write) octets(prefix int) int {
 	return n
 }
 
-// fit returns how many of the writes the next transaction holds, at least one, and what it relies upon.
+// fit returns how many of the writes go into the next transaction, at least one, and what they rely upon.
 func (c *commitment) fit(writes []write) (int, *premises) {
 	p := newPremises()
 	octets, ops := 0, 0
@@ -343,7 +344,7 @@ func (c *commitment) compare(ctx context.Context, t *etcd.Txn, p *premises) erro
 	return nil
 }
 
-// undisturbed returns ErrConflict if somebody else has put something into the range since the listing: all that is
+// undisturbed returns ErrConflict if somebody else has put something into the range since the listing. Everything
 // newer, up to the last transaction of this commit, must be its own.
 func (c *commitment) undisturbed(ctx context.Context, r etcd.Range) error {
 	var conflict error

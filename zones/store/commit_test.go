@@ -100,8 +100,7 @@ func total(t *testing.T, l *Listing) int {
 	return 0
 }
 
-// What two who write at once must not do to each other: each case's first change is made between the listing and the
-// second one's commit.
+// In each case, the first change comes between the listing and the commit of the second. Neither may harm the other.
 func TestConflicts(t *testing.T) {
 	m := startMember(t)
 	eu, us, e1, e2 := pool("eu"), pool("us"), endpoint("eu", "lb-1", 1), endpoint("eu", "lb-2", 2)
@@ -168,7 +167,7 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
-// Two who change the same resource again and again lose nothing.
+// Two writers that change the same resource again and again lose nothing.
 func TestChangeLosesNothing(t *testing.T) {
 	m := startMember(t)
 	const writers, rounds = 4, 15
@@ -184,7 +183,7 @@ func TestChangeLosesNothing(t *testing.T) {
 					if err == nil {
 						break
 					}
-					if !errors.Is(err, etcd.ErrConflict) { // that is only the number of attempts being over
+					if !errors.Is(err, etcd.ErrConflict) { // its attempts were merely used up
 						t.Error(err)
 						return
 					}
@@ -198,8 +197,8 @@ func TestChangeLosesNothing(t *testing.T) {
 	}
 }
 
-// What etcd takes in one go is one transaction, whatever it relies upon; more are several, in an order without dangling
-// references, and delete on purpose.
+// A commit that etcd takes in one go is one transaction, whatever it relies upon. A larger one is several, in an order
+// that leaves no dangling references, and deletes on purpose.
 func TestCommitSizes(t *testing.T) {
 	if slower > 1 {
 		t.Skip("one goroutine, and the largest transactions there are: -race has nothing to find, and takes minutes")
@@ -220,7 +219,7 @@ func TestCommitSizes(t *testing.T) {
 		}
 	}
 
-	// Everything at once, given in the wrong order.
+	// All at once, in the wrong order.
 	e = dial(t, func(o *etcd.Options) { o.Prefix = "/all" }, m.url())
 	var all []zones.Resource
 	for i := range 22 {
@@ -259,7 +258,7 @@ func TestCommitSizes(t *testing.T) {
 	}
 }
 
-// followedInOrder checks after every batch that nothing refers to what is not there.
+// followedInOrder checks after every batch that no reference dangles.
 func followedInOrder(t *testing.T, r *sourcetest.Reader) {
 	t.Helper()
 	r.Mu.Lock()
@@ -284,7 +283,7 @@ func followedInOrder(t *testing.T, r *sourcetest.Reader) {
 	}
 }
 
-// Too many octets are parted.
+// Records with too many octets for one transaction are split.
 func TestCommitRecords(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
@@ -314,7 +313,7 @@ func TestCommitRecords(t *testing.T) {
 	}
 }
 
-// A commit of several transactions that is disturbed midway says what is done, and Change does the rest.
+// A commit of several transactions that is disturbed midway says what it has done, and Change does the rest.
 func TestCommitMidway(t *testing.T) {
 	if slower > 1 {
 		t.Skip("one goroutine, and the largest transactions there are: -race has nothing to find, and takes minutes")
@@ -357,7 +356,7 @@ func TestCommitMidway(t *testing.T) {
 	}
 }
 
-// An override with a lease goes by itself, and one that is put again without a lease stays.
+// An override with a lease ends by itself. One that is put again without a lease stays.
 func TestLease(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())

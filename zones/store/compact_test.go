@@ -10,7 +10,7 @@ import (
 	"leeward/zones/sourcetest"
 )
 
-// A watch goes on while servers compact, and nobody reads everything again.
+// A watch goes on while servers compact, and no follower reads everything again.
 func TestCompactUnderWatch(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())

@@ -79,7 +79,7 @@ func (a *authority) issue(t *testing.T, name string, adapt func(*x509.Certificat
 	return key, cert
 }
 
-// TLS in both directions and a user with a password; what is wrong with either is said.
+// TLS in both directions, and a user with a password. What is wrong with either is reported.
 func TestSecure(t *testing.T) {
 	ca := newAuthority(t)
 	ca.issue(t, "server", func(c *x509.Certificate) {
@@ -91,7 +91,7 @@ func TestSecure(t *testing.T) {
 	m := startCluster(t, 1, func(c *embed.Config) {
 		c.ListenClientUrls = []url.URL{freeURL(t, "https")}
 		c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile = ca.file("server.pem"), ca.file("server.key")
-		c.BcryptCost = 4 // the least: passwords are no subject here
+		c.BcryptCost = 4 // the least: this test is not about passwords
 		c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = ca.file("ca.pem"), true
 	})[0]
 	files := etcd.TLSFiles{CA: ca.file("ca.pem"), Cert: ca.file("client.pem"), Key: ca.file("client.key")}
@@ -99,7 +99,7 @@ func TestSecure(t *testing.T) {
 		return func(o *etcd.Options) { o.TLS, o.User, o.Password = f, user, password }
 	}
 
-	// Before the users are there, a user and a password do no harm.
+	// A user and a password do no harm before there are users.
 	root := dial(t, with(files, "root", "secret"), m.url())
 	put(t, root, "regions/eu-west", regionEU)
 	c := root.Client
@@ -157,7 +157,7 @@ func TestSecure(t *testing.T) {
 		if _, err := e.List(ctx); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
-		// Who follows is told the same: here to read is enough.
+		// A follower gets the same errors, except that it only needs to read.
 		want := strings.ReplaceAll(c.want, "reads and writes", "reads")
 		follower := sourcetest.Follow(t, e.Follow)
 		if err := follower.State(zones.CutOff, 0).Err; err == nil || !strings.Contains(err.Error(), want) {
@@ -177,7 +177,7 @@ func TestSecure(t *testing.T) {
 	}
 }
 
-// Whoever calls an etcd that is not there is told so at once, not at the deadline.
+// A call to an etcd that is not there fails at once, not at the deadline.
 func TestNobodyThere(t *testing.T) {
 	nobody := freeURL(t, "http")
 	e := dial(t, func(o *etcd.Options) { o.Timeout = time.Hour }, nobody.String())

@@ -12,8 +12,8 @@ import (
 	"leeward/zones/etcd"
 )
 
-// Resume sets the history that the receiver of Follow has from a copy on disk. If etcd has another one, that is held
-// until it is accepted. Call Resume before Follow.
+// Resume sets the history that the receiver of Follow has from a copy on disk. If etcd has another one, Follow holds
+// that back until an operator accepts it. Call Resume before Follow.
 func (e *Store) Resume(p etcd.Point) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -81,7 +81,7 @@ type follower struct {
 
 var errAgain = errors.New("session over, begin another at once")
 
-// say tells the condition, and logs it if the state is another.
+// say tells the condition, and logs it if the state has changed.
 func (f *follower) say(s zones.State, err error) {
 	c := f.condition
 	c.Revision = f.Known().Revision
@@ -133,7 +133,7 @@ func (f *follower) session(ctx context.Context, member int) error {
 	}
 	err = c.Watch(ctx, etcd.Watch{After: f.Known(), Ahead: here.Revision, Told: f.told})
 	if errors.Is(err, etcd.ErrCompacted) {
-		// etcd has forgotten what changed since: everything must be listed.
+		// etcd has forgotten what changed since, so everything must be listed.
 		f.last = witness{}
 		return errAgain
 	}
@@ -141,7 +141,7 @@ func (f *follower) session(ctx context.Context, member int) error {
 	case errors.Is(err, etcd.ErrHistory):
 		return fmt.Errorf("%w (%w)", err, errAgain)
 	case errors.Is(err, etcd.ErrSilent) && f.silent == at:
-		// What comes next takes a watch too long to tell, or kills the member that tells it. A list goes past it.
+		// The next revision takes a watch too long to send, or kills the member that sends it. A list skips it.
 		f.relist, f.silent = true, 0
 		f.Log().Warn("etcd: the watch fell silent twice at one revision; everything is read again", "revision", at)
 	case errors.Is(err, etcd.ErrSilent):
@@ -150,7 +150,7 @@ func (f *follower) session(ctx context.Context, member int) error {
 	return err
 }
 
-// told takes the watch's news, and delivers one batch for each revision.
+// told receives news of the watch, and delivers one batch for each revision.
 func (f *follower) told(n etcd.News) error {
 	for events := n.Events; len(events) > 0; {
 		revision := events[0].Revision
@@ -232,7 +232,7 @@ func (f *follower) everything(ctx context.Context, c *etcd.Conn, here sight) err
 	return nil
 }
 
-// listAt lists at a revision, or at the newest where etcd has forgotten that one.
+// listAt lists at a revision, or at the newest if etcd has forgotten that one.
 func (f *follower) listAt(ctx context.Context, c *etcd.Conn, at int64) (*Listing, error) {
 	l, err := f.list(ctx, c, at)
 	if at != 0 && errors.Is(err, etcd.ErrCompacted) {

@@ -58,7 +58,7 @@ func TestFollow(t *testing.T) {
 		}
 	}
 
-	// What is no resource is not delivered; what one transaction changed comes together.
+	// What is no resource is not delivered. All changes of one transaction come together.
 	n := len(r.Batches)
 	put(t, e, "reports/fra/www-eu", `{}`)
 	txn, err := e.Client.Txn(t.Context()).Then(
@@ -77,7 +77,7 @@ func TestFollow(t *testing.T) {
 			t.Errorf("%s has revision %d, want %d", c.Key, c.Revision, txn.Header.Revision)
 		}
 	}
-	// An acceptance alone is news as well.
+	// An acceptance alone is a batch as well.
 	at = put(t, e, "meta/accepted", "{}")
 	r.Revision(at)
 	if b := r.Batches[len(r.Batches)-1]; b.Accepted != at || len(b.Changes) != 0 {
@@ -91,7 +91,7 @@ func TestFollow(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// The list has several pages, and is of one revision although others write meanwhile.
+// A list of several pages is of one revision, although others write meanwhile.
 func TestFollowPages(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
@@ -127,7 +127,8 @@ func TestFollowPages(t *testing.T) {
 	}
 }
 
-// etcd forgets the revision of a list between two of its pages: all is read once more, and nobody is told.
+// etcd forgets the revision of a list between two of its pages. The follower reads everything once more, and tells
+// nobody.
 func TestForgottenBetweenPages(t *testing.T) {
 	m := startMember(t)
 	direct := dial(t, nil, m.url())
@@ -168,7 +169,7 @@ func TestForgottenBetweenPages(t *testing.T) {
 	}
 }
 
-// A server that starts before etcd keeps trying and says so.
+// A server that starts before etcd keeps trying, and says so.
 func TestFollowBeforeEtcd(t *testing.T) {
 	members := startCluster(t, 1)
 	m := members[0]
@@ -187,7 +188,8 @@ func TestFollowBeforeEtcd(t *testing.T) {
 	}
 }
 
-// A watch that has gone silent is left for another member, and goes on where it was without reading everything again.
+// When a watch falls silent, the next one asks another member, and goes on where the last one was without reading
+// everything again.
 func TestSilentWatch(t *testing.T) {
 	m := startMember(t)
 	p := startProxy(t, m.url())
@@ -212,7 +214,7 @@ func TestSilentWatch(t *testing.T) {
 	}
 }
 
-// What happened while a watch was away has been compacted: everything is read again, removals included.
+// The changes that a watch missed have been compacted. The follower reads everything again, and learns of removals too.
 func TestCompaction(t *testing.T) {
 	m := startMember(t)
 	p := startProxy(t, m.url())
@@ -243,7 +245,7 @@ func TestCompaction(t *testing.T) {
 	}
 }
 
-// Deletions on purpose while a server was away are delivered as accepted, although heartbeats were written after them.
+// Deletions on purpose that a server missed are delivered as accepted, although heartbeats were written after them.
 func TestAcceptedWhileAway(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
@@ -273,7 +275,7 @@ func TestAcceptedWhileAway(t *testing.T) {
 	}
 }
 
-// Another history under the same address, whether shorter or longer than the one that was followed, is held until it is
+// Another history under the same address, shorter or longer than the one that was followed, is held back until it is
 // accepted. A deletion on purpose in it accepts only itself.
 func TestHistoryChanged(t *testing.T) {
 	for _, longer := range []bool{false, true} {
@@ -293,7 +295,7 @@ func TestHistoryChanged(t *testing.T) {
 			}
 			r.State(zones.CutOff, mark)
 
-			// The new history is written to over another address until it is as long as it shall be.
+			// The new history is written over another address until it is as long as it should be.
 			public := m.config.ListenClientUrls
 			m.config.ListenClientUrls = nil
 			m.config.ListenClientUrls = append(m.config.ListenClientUrls, freeURL(t, "http"))
@@ -321,7 +323,7 @@ func TestHistoryChanged(t *testing.T) {
 			}
 			fulls := r.Full()
 
-			// A change on purpose is no word about the history.
+			// A change on purpose says nothing about the history.
 			writer := dial(t, nil, m.url())
 			l, err := writer.List(t.Context())
 			if err != nil {
@@ -354,7 +356,7 @@ func TestHistoryChanged(t *testing.T) {
 			if v, _ := r.Value("regions/eu-west"); v != `{"latitude":1,"longitude":1}` {
 				t.Errorf("eu-west is %s", v)
 			}
-			// And from there on as ever.
+			// From there on all is as usual.
 			mark = r.Mark()
 			r.State(zones.Following, mark)
 			r.Revision(put(t, writer, "regions/later", regionEU))
@@ -362,7 +364,7 @@ func TestHistoryChanged(t *testing.T) {
 	}
 }
 
-// A copy on disk of another history is not replaced unasked after a restart either.
+// After a restart too, a copy on disk of another history is replaced only when an operator accepts that.
 func TestResumeOtherHistory(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
@@ -379,7 +381,7 @@ func TestResumeOtherHistory(t *testing.T) {
 	r.State(zones.Following, 0)
 	r.Stop()
 
-	// Who learns of it later finds it accepted already: the word names the cluster.
+	// A follower that learns of it later finds it accepted already: the acceptance names the cluster.
 	late := dial(t, nil, m.url())
 	late.Resume(etcd.Point{ClusterID: 1, Revision: 1})
 	r = sourcetest.Follow(t, late.Follow)

@@ -39,7 +39,7 @@ type sight struct {
 	word     acceptance
 }
 
-// look asks the cluster (a quorum of it, not only this member) where it is.
+// look asks the cluster for its history. A quorum answers, not only this member.
 func (f *follower) look(ctx context.Context, c *etcd.Conn) (sight, error) {
 	held, at, err := c.Within(f.Options.Silence/2).Get(ctx, etcd.Accepted)
 	switch {

@@ -19,22 +19,22 @@ import (
 	"leeward/zones/sourcetest"
 )
 
-// ledger is all that the transactions under test write: two records' data and the reason of an override, "" where there
-// is none.
+// ledger is what the transactions under test write: the data of two records, and the reason of an override, "" if it
+// does not exist.
 type ledger struct{ a, b, override string }
 
-// deed is one operation of a history, as one attempt at it went.
+// deed is one attempt at an operation of a history.
 type deed struct {
 	// "read", "read b", "read ab", "apply" (a and b in one transaction), "wide" (the same among 150 others), "update"
 	// (b), "drain", "restore"
 	kind string
-	word string // what was added, each but once
-	seen ledger // what the attempt was planned on, or what was read
+	word string // what was added; no two deeds add the same
+	seen ledger // what the attempt was planned on, or what it read
 }
 
-// model is etcd as it should be: a deed happens at one moment between its begin and its end, and then what it has seen
-// is so. A deed of which nobody knows whether it was done (its output is false) may have happened, or may yet, or
-// never.
+// model is etcd as it should be. A deed happens at one moment between its begin and its end, and at that moment the
+// state is what it has seen. If nobody knows whether a deed was done (its output is false), it may have happened, may
+// happen later, or never.
 func model() porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Init: func() []any { return []any{ledger{}} },
@@ -98,7 +98,7 @@ func newHistory() *history {
 
 func (h *history) now() int64 { return int64(time.Since(h.begin)) }
 
-// add adds a deed that began at from and has ended now, or, if it may be yet to come, has no end.
+// add adds a deed that began at from and has ended now. A deed that may still happen has no end.
 func (h *history) add(client int, from int64, d deed, done bool) {
 	to := h.now()
 	if !done {
@@ -125,7 +125,7 @@ func (h *history) reach(n int) {
 	}
 }
 
-// shown is what a listing shows.
+// shown is the ledger in a listing.
 func shown(l *Listing) (s ledger) {
 	for _, r := range l.Resources() {
 		switch r := r.(type) {
@@ -152,7 +152,7 @@ func words(owner, words string) *zones.Record {
 	return text("example.test", owner, data...)
 }
 
-// editsOf is what a deed changes of what it has seen.
+// editsOf returns the edits that a deed makes to what it has seen.
 func editsOf(d deed) []zones.Edit {
 	o := &zones.Override{Target: "region/eu-west", State: zones.Drain, Reason: d.word}
 	switch d.kind {
@@ -176,7 +176,7 @@ func editsOf(d deed) []zones.Edit {
 	return nil
 }
 
-// there reports whether a deed has been done by an earlier attempt of its own, of which the answer was lost.
+// there reports whether an earlier attempt has done the deed, though its answer was lost.
 func there(d deed, s ledger) bool {
 	switch d.kind {
 	case "apply", "wide", "update":
@@ -191,7 +191,8 @@ func there(d deed, s ledger) bool {
 // not nested.
 const others = 150
 
-// do does one deed, with as many attempts as it takes, and writes each attempt, and what each saw, into the history.
+// do does one deed, with as many attempts as it takes. It writes each attempt, and what that attempt saw, into the
+// history.
 func (h *history) do(ctx context.Context, e *Store, client int, kind, word string) {
 	begin := h.now()
 	var last *deed // an attempt whose outcome is open
@@ -238,8 +239,8 @@ func (h *history) do(ctx context.Context, e *Store, client int, kind, word strin
 	h.finish()
 }
 
-// free waits until the ports of a member that was killed can be listened on: on a busy machine a connection from
-// somewhere may have one of them for a moment.
+// free waits until the ports of a member that was killed are free. On a busy machine, some connection may have one of
+// them for a moment.
 func (m *member) free() {
 	m.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -268,9 +269,9 @@ func purpose(kind string) string {
 	return ""
 }
 
-// Four who write at once, with apply's, the dynamic update's and the overrides' transactions, on three members of which
-// each, the leader first, is killed and comes back: whatever is lost of answers, what was read and written is what one
-// etcd, without copies and failures, would have shown.
+// Four writers run at once, with the transactions of apply, of the dynamic update and of overrides. Each of the three
+// members, the leader first, is killed and comes back. Whatever answers are lost, what was read and written could have
+// come from a single etcd without failures.
 func TestTransactionsAreLinearizable(t *testing.T) {
 	members := startCluster(t, 3)
 	e := dial(t, func(o *etcd.Options) { o.Timeout = 10 * time.Second }, urls(members)...)
@@ -323,8 +324,8 @@ func TestTransactionsAreLinearizable(t *testing.T) {
 	}
 }
 
-// The check above finds what must not be: an update that is lost, half of a transaction, something read that was
-// undone, an old state read after a new one.
+// The check above finds what must not be: a lost update, half of a transaction, a read of something undone, and an old
+// state that is read after a new one.
 func TestHistoryFindsFaults(t *testing.T) {
 	op := func(client int, from, to int64, done bool, d deed) porcupine.Operation {
 		return porcupine.Operation{ClientId: client, Call: from, Return: to, Input: d, Output: done}

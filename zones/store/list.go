@@ -17,8 +17,8 @@ type Listing struct {
 	Accepted int64                    // the revision of meta/accepted; 0: never
 	Leases   map[zones.Key]etcd.Lease // of the keys that have one
 	Serials  zones.Serials            // what servers keep of zones' serials
-	Sealed   map[string][]byte        // sealed keys of zones, by their places
-	Owners   map[zones.Key]string     // of the resources that have one; nil where the listing did not ask
+	Sealed   map[string][]byte        // sealed keys of zones, by place
+	Owners   map[zones.Key]string     // of the resources that have one; nil if the listing did not ask
 	last     witness
 	marks    *marks // nil: not asked for
 }
@@ -59,7 +59,7 @@ func (l *Listing) revision(k zones.Key) int64 {
 // everything is all keys, except folders that hold no resources and may be large.
 var everything = beside(etcd.Owners, etcd.Reports, etcd.Vantages)
 
-// beside is the ranges between folders, which are sorted.
+// beside returns the ranges between folders, which are sorted.
 func beside(folders ...string) (ranges []etcd.Range) {
 	from := ""
 	for _, f := range folders {
@@ -94,7 +94,7 @@ func (e *Store) List(ctx context.Context, kinds ...zones.Kind) (*Listing, error)
 	return l, nil
 }
 
-// list reads everything, at a revision or, where that is 0, at the newest.
+// list reads everything at a revision, or at the newest if that is 0.
 func (e *Store) list(ctx context.Context, c *etcd.Conn, at int64, o ...etcd.Option) (l *Listing, err error) {
 	read := func() error {
 		l = &Listing{}

@@ -31,11 +31,11 @@ func plant(t *testing.T, e *Store, n int) {
 	}
 }
 
-// One revision that deletes very many keys is told like any other: as one batch, by the watch that is there, and what
-// comes after it comes after it.
+// One revision that deletes very many keys is delivered like any other: as one batch, by the same watch, before all
+// that comes after it.
 func TestLargeDelete(t *testing.T) {
 	m := startMember(t)
-	e := dial(t, func(o *etcd.Options) { o.Silence = 0 }, m.url()) // as they are in service
+	e := dial(t, func(o *etcd.Options) { o.Silence = 0 }, m.url()) // the default, as in production
 	plant(t, e, *massKeys)
 	put(t, e, "regions/eu-west", regionEU)
 	r := sourcetest.Follow(t, e.Follow)
@@ -62,8 +62,8 @@ func TestLargeDelete(t *testing.T) {
 	}
 }
 
-// A revision that does not come through to a watch is gone past by a list, and until then nobody says that all is well:
-// each connection carries less than what the watch has to tell, and more than a list of what is left.
+// If a revision does not come through to a watch, the follower skips it with a list, and until then nobody says that
+// all is well. Each connection carries less than the watch has to send, and more than a list of what is left.
 func TestSilentTwiceAtOneRevision(t *testing.T) {
 	m := startMember(t)
 	p := startProxy(t, m.url())

@@ -30,14 +30,14 @@ type member struct {
 	etcd   *embed.Etcd
 }
 
-// lastPort is where the search for a port goes on. It begins anywhere, so that test programs that run at once are
-// apart.
+// lastPort is where the search for a port goes on. It begins at a random place, so that test programs that run at the
+// same time do not meet.
 var lastPort atomic.Uint32
 
 func init() { lastPort.Store(rand.Uint32N(12_000)) }
 
-// freeURL has a port that is free, below the range from which the kernel takes those of clients and of who listens on
-// port 0: nobody is given it before it is used, or while the member that uses it is down.
+// freeURL returns a URL with a free port, below the range from which the kernel takes ports for clients and for
+// listeners on port 0. So nobody else gets it before it is used, or while the member that uses it is down.
 func freeURL(t *testing.T, scheme string) url.URL {
 	t.Helper()
 	for range 1000 {
@@ -52,7 +52,7 @@ func freeURL(t *testing.T, scheme string) url.URL {
 	return url.URL{}
 }
 
-// startCluster starts n members that are one cluster.
+// startCluster starts n members that form one cluster.
 func startCluster(t *testing.T, n int, adapt ...func(*embed.Config)) []*member {
 	t.Helper()
 	var initial []string
@@ -83,7 +83,7 @@ func startCluster(t *testing.T, n int, adapt ...func(*embed.Config)) []*member {
 	return members
 }
 
-// patient makes a lone member wait 25 s for a transaction with -race, when the largest take long on a busy machine.
+// patient lets a lone member wait 25 s for a transaction with -race, since the largest take long on a busy machine.
 // etcd itself waits for 5 s and two elections.
 func patient(c *embed.Config) {
 	if slower > 1 {
@@ -117,7 +117,7 @@ func (m *member) ready() {
 	}
 }
 
-// warm waits until the member has started all that it answers clients with.
+// warm waits until the member has started everything with which it answers clients.
 func (m *member) warm() {
 	m.t.Helper()
 	c, err := clientv3.NewFromURL(m.url())
@@ -137,7 +137,7 @@ func (m *member) warm() {
 	r.Body.Close()
 }
 
-// kill stops the member without a word to the others; its data stay.
+// kill stops the member without a word to the others. Its data stay.
 func (m *member) kill() {
 	m.etcd.Server.HardStop()
 	m.etcd.Close()
@@ -200,7 +200,7 @@ func del(t *testing.T, e *Store, key string, o ...clientv3.OpOption) int64 {
 	return r.Header.Revision
 }
 
-// proxy passes TCP on, and can go silent: connections stay open and nothing comes through.
+// proxy passes TCP on, and can fall silent: connections stay open, and nothing comes through.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -208,7 +208,7 @@ type proxy struct {
 	mu     sync.Mutex
 	cond   *sync.Cond
 	silent bool
-	most   int // bytes that the target may send over one connection from when it was set; 0: any number
+	most   int // octets that the target may send over one connection since it was set; 0: any number
 	stuck  int // connections that have reached that
 	conns  []net.Conn
 }
@@ -252,7 +252,7 @@ func (p *proxy) silence(silent bool) {
 	p.cond.Broadcast()
 }
 
-// jam lets each connection carry so many bytes more from the target, and then nothing.
+// jam lets each connection carry that many more octets from the target, and then nothing.
 func (p *proxy) jam(most int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -260,7 +260,7 @@ func (p *proxy) jam(most int) {
 	p.cond.Broadcast()
 }
 
-// jammed waits until a connection has carried what it may.
+// jammed waits until a connection has carried all that it may.
 func (p *proxy) jammed(t *testing.T) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {

@@ -7,13 +7,13 @@ import (
 	"leeward/zones/etcd"
 )
 
-// A resource's owner is a mark beside it: the key meta/owners/<the resource's key> holds the owner's name. So the value
-// of the resource stays the document. Overwriting a resource does not change its owner.
+// The owner of a resource is kept in a mark beside it: the key meta/owners/<the resource's key> holds the owner's name.
+// So the value of the resource is still the document. Overwriting a resource does not change its owner.
 //
-// A mark counts only for the resource that it was made for. If that is deleted without its mark, by etcdctl, and made
-// anew, it belongs to nobody: it is younger than the mark.
+// A mark counts only for the resource that it was made for. If etcdctl deletes the resource without its mark, and
+// somebody makes it anew, the new one is younger than the mark and belongs to nobody.
 
-// mark is what an owner's key says, and the revision of it.
+// mark is what an owner's key says, and its revision.
 type mark struct {
 	owner    string
 	revision int64
@@ -22,13 +22,13 @@ type mark struct {
 // markOf returns the key of a resource's mark.
 func markOf(k zones.Key) zones.Key { return etcd.Owners + k }
 
-// marks are those of a listing that reads them.
+// marks are all marks of a listing that reads them.
 type marks struct {
 	all  map[zones.Key]mark
 	born []int64 // for each of the listing's Changes, the revision at which its key was made
 }
 
-// take takes a mark, and reports whether it was one.
+// take adds a key to the marks, and reports whether it was a mark.
 func (m *marks) take(kv etcd.KV) bool {
 	k, ok := strings.CutPrefix(kv.Name, etcd.Owners)
 	if ok && m != nil {

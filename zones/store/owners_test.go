@@ -12,8 +12,8 @@ import (
 	"leeward/zones/etcd"
 )
 
-// TestOwners: whoever writes and deletes in whatever way, whose a resource is, is what a plain account of it says: to
-// whom it was given last, for as long as it is there.
+// TestOwners: however resources are written and deleted, a plain account knows their owners: whoever was given a
+// resource last owns it, for as long as it exists.
 func TestOwners(t *testing.T) {
 	m := startMember(t)
 	run := 0
@@ -95,7 +95,7 @@ func TestOwners(t *testing.T) {
 	})
 }
 
-// TestOwnersConflict: two who take over the same at once do not both have it, though neither changes the resource.
+// TestOwnersConflict: two that take over the same resource at once do not both get it, although neither changes it.
 func TestOwnersConflict(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())

@@ -4,8 +4,8 @@ package store
 
 import "time"
 
-// With the race detector, and with an etcd in the same process that it slows down as well, everything takes many times
-// as long: what is tested is what happens, and not how soon.
+// With the race detector, everything takes many times as long, and so does the etcd in the same process. The tests are
+// about what happens, not how soon.
 const (
 	testTimeout = 30 * time.Second
 	slower      = 4 // times fewer keys

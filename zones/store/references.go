@@ -8,7 +8,7 @@ import (
 	"leeward/zones/etcd"
 )
 
-// premises are what must still be as the writer saw it for its change to be right.
+// premises are what must not have changed since the writer saw it, or else its change may be wrong.
 type premises struct {
 	keys   map[zones.Key]bool // each at the revision that was seen, or absent
 	ranges map[string]bool    // folders or parts of them, ending in a slash: nothing put there since
@@ -33,13 +33,13 @@ func (p *premises) folder(f string) {
 	}
 }
 
-// octets returns about how long the comparisons are, beside a prefix of that length in each.
+// octets returns the approximate length of the comparisons, without a prefix of that length in each.
 func (p *premises) octets(prefix int) int {
 	return p.names + len(p.keys)*(prefix+etcd.AroundOp) + len(p.ranges)*2*(prefix+etcd.AroundOp)
 }
 
-// write adds what a write relies upon. Whoever takes over what is there takes it from whom the listing says; what is
-// put anew is nobody's, whatever mark is left of one before it.
+// write adds what a write relies upon. A new owner takes a resource from the owner that the listing names. A new
+// resource belongs to nobody, even if a mark of an earlier one is left.
 func (p *premises) write(w write, base *Listing) {
 	if w.owner != "" && w.had && base.marks != nil {
 		p.key(markOf(w.edit.Key))
@@ -51,8 +51,9 @@ func (p *premises) write(w write, base *Listing) {
 	p.add(w.edit, base)
 }
 
-// add adds what one edit relies upon: the key itself; what a put refers to; where whatever refers to a deleted one
-// would be; and, as they are checked together, the records of one name, the endpoints of one pool, and all overrides.
+// add adds what one edit relies upon: the key itself, what a put refers to, and the places of whatever may refer to a
+// deleted resource. The records of one name, the endpoints of one pool, and all overrides are checked together, and so
+// they are added too.
 func (p *premises) add(e zones.Edit, base *Listing) {
 	p.key(e.Key)
 	if e.New != nil {
@@ -71,7 +72,7 @@ func (p *premises) put(r zones.Resource, base *Listing) {
 		p.key(ref.Key())
 	}
 	if kind := r.Key().Kind(); slices.Contains(zones.KindsWithDefaults(), kind) {
-		p.key(zones.KeyOf(zones.KindDefaults, string(kind))) // there or not: what it inherits was checked with it
+		p.key(zones.KeyOf(zones.KindDefaults, string(kind))) // there or not: the resource was checked with what it inherits
 	}
 	switch r := r.(type) {
 	case *zones.Record:
@@ -87,11 +88,11 @@ func (p *premises) put(r zones.Resource, base *Listing) {
 		}
 	case *zones.Override:
 		p.under(zones.KindOverride, "")
-		p.key(etcd.Accepted) // nothing was taken away since either
+		p.key(etcd.Accepted) // nothing was removed since, either
 	}
 }
 
-// deleted adds where whatever names a deleted resource would be, and the other endpoints of its pool.
+// deleted adds the places of whatever may refer to a deleted resource, and the other endpoints of its pool.
 func (p *premises) deleted(k zones.Key) {
 	kind, name := k.Kind(), k.Name()
 	if kind == zones.KindOverride {
@@ -111,13 +112,13 @@ func (p *premises) deleted(k zones.Key) {
 		p.under(kind, pool+"/")
 	}
 	p.under(zones.KindOverride, "")
-	p.key(etcd.Accepted) // others who take something away write it too
+	p.key(etcd.Accepted) // others who remove something write it too
 }
 
-// count is how many comparisons they take.
+// count is the number of comparisons.
 func (p *premises) count() int { return len(p.keys) + len(p.ranges) }
 
-// zoneOf returns the longest origin in the listing that holds the name.
+// zoneOf returns the longest origin in the listing that contains the name.
 func zoneOf(name string, base *Listing) string {
 	for ; name != ""; name = zones.ParentName(name) {
 		if base.revision(zones.KeyOf(zones.KindZone, name)) != 0 {

@@ -11,7 +11,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// The zone of a policy, and its owner there, are those of the name's labels: a dot that is escaped parts none.
+// The zone of a policy, and its owner there, go by the name's labels: an escaped dot separates none.
 func TestPremisesGoByLabels(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		label := rapid.SampledFrom([]string{"a", "b", "a.b", `\`, "x/y", "."})

@@ -15,8 +15,8 @@ import (
 	"leeward/zones/sourcetest"
 )
 
-// TestRotation: a follower whose etcd gets certificates of another authority, and another password, reads its own files
-// again, in whichever order they are changed; what cannot be read just then leaves what was read before.
+// TestRotation: etcd gets certificates of another authority, and another password. A follower reads its own files
+// again, in whichever order they change. While a file cannot be read, what was read before stays in use.
 func TestRotation(t *testing.T) {
 	first, second := newAuthority(t), newAuthority(t)
 	issue := func(a *authority) {
@@ -83,7 +83,7 @@ func TestRotation(t *testing.T) {
 		m.ready()
 		r.State(zones.Following, r.Mark()-1)
 		r.Revision(put(t, root, "regions/"+what, regionEU))
-		// The client of all members may be between two attempts to connect, for longer than one call may take.
+		// The client of all members may be between two attempts to connect for longer than one call may take.
 		for limit := time.Now().Add(sourcetest.Patience); ; {
 			_, err := e.List(ctx)
 			if err == nil {
@@ -100,7 +100,7 @@ func TestRotation(t *testing.T) {
 	cut("half-written")
 	take(second, "ca.pem")
 
-	write("password", []byte("two")) // before it is changed in etcd
+	write("password", []byte("two")) // before it changes in etcd
 	cut("file-first")
 	must(c.UserChangePassword(ctx, "ns1", "two"))
 	must(e.List(ctx))

@@ -12,10 +12,10 @@ import (
 	"leeward/zones/etcd"
 )
 
-// What servers keep of serials are decimal numbers, each in a key of its own: meta/serial-base, and
-// meta/serials/<origin>. A number only ever grows, whoever writes it.
+// Servers keep serials as decimal numbers, each in a key of its own: meta/serial-base and meta/serials/<origin>. A
+// number only ever grows, whoever writes it.
 
-// serial takes a number from a key that is one of these, and reports whether it was.
+// serial reads the number of such a key, and reports whether the key is one.
 func serial(kv etcd.KV, into *zones.Serials) bool {
 	origin, ofZone := strings.CutPrefix(kv.Name, etcd.Serials)
 	if !ofZone && kv.Name != etcd.SerialBase {
@@ -36,13 +36,13 @@ func serial(kv etcd.KV, into *zones.Serials) bool {
 	return true
 }
 
-// number reads a value. One that is no number counts as missing, and is overwritten.
+// number reads a value. A value that is not a number counts as missing, and is overwritten.
 func number(value []byte) int64 {
 	n, _ := strconv.ParseInt(strings.TrimSpace(string(value)), 10, 64)
 	return n
 }
 
-// serialsAtOnce is how many are written in one transaction. Even the longest names fit into that.
+// serialsAtOnce is how many serials one transaction writes. Even the longest names fit.
 const serialsAtOnce = 512
 
 // KeepSerials makes sure that etcd holds numbers at least as high as these. If several servers come with the same
@@ -67,7 +67,7 @@ func (e *Store) KeepSerials(ctx context.Context, s zones.Serials) error {
 	return nil
 }
 
-// raise writes what is higher than what is there, in one transaction.
+// raise writes the numbers that are higher than those in etcd, in one transaction.
 func (e *Store) raise(ctx context.Context, names []string, want map[string]int64) error {
 	ranges := make([]etcd.Range, len(names))
 	for i, name := range names {

@@ -10,7 +10,7 @@ import (
 	"leeward/zones/sourcetest"
 )
 
-// Whoever writes what is kept of serials, in whatever order, the highest stays, and followers and lists are told.
+// Whoever writes serials, in whatever order, the highest stays. Followers and listings get it.
 func TestKeepSerials(t *testing.T) {
 	m := startMember(t)
 	writers := []*Store{dial(t, nil, m.url()), dial(t, nil, m.url()), dial(t, nil, m.url())}

@@ -39,7 +39,7 @@ func Dial(o etcd.Options) (*Store, error) {
 	return &Store{Cluster: c}, nil
 }
 
-// change makes a change of a key's value. It returns false where the key is no resource's by design.
+// change reads a change from a key. It returns false if the key is not meant to hold a resource.
 func (e *Store) change(kv etcd.KV, deleted bool) (zones.Change, bool) {
 	c := zones.Change{Key: zones.Key(kv.Name), Revision: kv.Revision}
 	switch {

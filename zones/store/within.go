@@ -12,7 +12,7 @@ import (
 	"leeward/zones/etcd"
 )
 
-// Scope is the part of everything that a small change looks at.
+// Scope is the part of all keys that a small change reads.
 type Scope struct {
 	Keys    []zones.Key // there or not
 	Folders []string    // below the prefix, ending in a slash, such as "records/example.test/www/"; each holds little
@@ -22,10 +22,10 @@ type Scope struct {
 // ErrTooMuch says that a change does not fit into one transaction: more than some thousand keys, or a MiB.
 var ErrTooMuch = errors.New("more than one transaction can hold")
 
-// ChangeWithin is Change for a change that looks at little. It reads only the scope, asks plan what to change, and
-// commits that in one transaction, all or nothing, if nothing of the scope's Keys and Folders has changed since. If
-// something has, it starts again, a bounded number of times. An error of plan ends it. So does a failure of etcd during
-// the commit, after which nobody knows whether the change was made.
+// ChangeWithin is Change for a change that reads little. It reads only the scope, asks plan what to change, and commits
+// that in one transaction, all or nothing, if nothing in the scope's Keys and Folders has changed since. If something
+// has, it starts again, a bounded number of times. An error of plan ends it. So does a failure of etcd during the
+// commit, after which nobody knows whether the change was made.
 func (e *Store) ChangeWithin(ctx context.Context, s Scope, plan func(*Listing) (Plan, error)) (Committed, error) {
 	for attempt := 0; ; attempt++ {
 		done, again, err := e.tryWithin(ctx, s, plan)
@@ -63,7 +63,7 @@ func (e *Store) tryWithin(
 	for _, k := range s.Beside {
 		beside[k] = true
 	}
-	for _, change := range base.Changes { // a range sees what is put, not what is deleted
+	for _, change := range base.Changes { // a comparison of a range notices puts, not deletions
 		if !beside[change.Key] {
 			premises.key(change.Key)
 		}

@@ -59,7 +59,7 @@ func TestChangeWithin(t *testing.T) {
 	}
 }
 
-// TestChangeWithinRelies: whatever of the scope changes between reading and writing, the change is planned again.
+// TestChangeWithinRelies: whatever in the scope changes between reading and writing, the change is planned again.
 func TestChangeWithinRelies(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
@@ -100,7 +100,7 @@ func TestChangeWithinRelies(t *testing.T) {
 	}
 }
 
-// names is n names' scope, and a put at each of them.
+// names returns a scope of n names, and a put at each of them.
 func names(n int, word string) (Scope, []zones.Edit) {
 	s := Scope{Keys: []zones.Key{"zones/example.test"}}
 	var edits []zones.Edit
@@ -113,8 +113,8 @@ func names(n int, word string) (Scope, []zones.Edit) {
 	return s, edits
 }
 
-// TestChangeWithinMany: one change of any number of names is one revision, whatever etcd takes in one go, and relies
-// upon every one of them: whichever changes meanwhile, in whatever way, nothing is written, and all of it is planned
+// TestChangeWithinMany: one change of any number of names is one revision, whatever etcd takes in one go. It relies
+// upon every one of them. Whichever changes meanwhile, in whatever way, nothing is written, and everything is planned
 // again.
 func TestChangeWithinMany(t *testing.T) {
 	m := startCluster(t, 1, patient)[0]
@@ -139,7 +139,7 @@ func TestChangeWithinMany(t *testing.T) {
 		how := rapid.IntRange(0, 5).Draw(r, "how")
 		want := 2
 		if how == 5 {
-			want = 1 // what is not among the names is in nobody's way
+			want = 1 // a change outside the names is in nobody's way
 		}
 		plans := 0
 		_, edits = names(n, `"c"`)
@@ -178,7 +178,7 @@ func TestChangeWithinMany(t *testing.T) {
 	})
 }
 
-// meddlings are what others do to a name in scope, and, last, to another one.
+// meddlings are what others may do to a name in scope, and, last, to a name outside it.
 func meddlings(t *testing.T, e *Store, owner string) []func() {
 	return []func(){
 		func() { put(t, e, "records/example.test/"+owner+"/A", `{"data":["192.0.2.1"]}`) },
@@ -190,7 +190,7 @@ func meddlings(t *testing.T, e *Store, owner string) []func() {
 	}
 }
 
-// TestChangeWithinTooMuch: what etcd does not take in one request is refused as a whole.
+// TestChangeWithinTooMuch: a change too large for one request is refused as a whole.
 func TestChangeWithinTooMuch(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
@@ -212,7 +212,7 @@ func TestChangeWithinTooMuch(t *testing.T) {
 	}
 }
 
-// TestRemovalsThatWereMeant: followers are told which removals a change made on purpose, and that of these only.
+// TestRemovalsThatWereMeant: followers learn which removals a change made on purpose, and of no others.
 func TestRemovalsThatWereMeant(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())

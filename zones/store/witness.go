@@ -8,8 +8,8 @@ import (
 	"leeward/zones/etcd"
 )
 
-// witness is the newest put that was seen of a history. Another history at the same revision, such as a backup that was
-// restored under the same name and written to since, does not have it.
+// witness is the newest put that was seen in a history. Another history at the same revision does not have it: for
+// example a backup that was restored under the same name and written to since.
 type witness struct {
 	name     string
 	revision int64
@@ -28,7 +28,7 @@ func sum(b []byte) uint64 {
 	return h.Sum64()
 }
 
-// testimony is what a history says of a witness.
+// testimony is what a history says about a witness.
 type testimony int
 
 const (
