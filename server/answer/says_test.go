@@ -94,7 +94,7 @@ func TestPoliciesSay(t *testing.T) {
 		{"dig down-answer.says.test. A", []string{"NOERROR aa", "192.0.2.201"}, "SOA", true},
 		{"dig down-nodata.says.test. A", []string{"NOERROR aa", "SOA"}, "192.0.2.201", true},
 		{"dig down-servfail.says.test. A", []string{"SERVFAIL"}, "SOA", true},
-		{"dig down-servfail.says.test. AAAA", []string{"NOERROR aa", "SOA"}, "192.0.2.201", true}, // it never has an AAAA
+		{"dig down-servfail.says.test. AAAA", []string{"NOERROR aa", "SOA"}, "192.0.2.201", true}, // never an AAAA
 		{"dig down-nodata.says.test. A", []string{"NOERROR aa", "192.0.2.201"}, "SOA", false},
 		{"dig down-servfail.says.test. A", []string{"NOERROR aa", "192.0.2.201"}, "SOA", false},
 	} {

@@ -81,7 +81,7 @@ func (e *Store) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (
 			}
 			err = e.Explain(ctx, err)
 		}
-		// Try a busy etcd for as long as one call may take. A writer that meets others has had turns enough before that.
+		// Try a busy etcd for as long as one call may take. A writer that meets others has had its turns before.
 		more := attempt+1 < attempts && errors.Is(err, etcd.ErrConflict) ||
 			etcd.Fleeting(err) && (attempt+1 < attempts || time.Now().Before(end))
 		if ctx.Err() != nil || !more || !e.again(ctx, attempt, 20*time.Millisecond, err) {

@@ -72,7 +72,7 @@ func (p *premises) put(r zones.Resource, base *Listing) {
 		p.key(ref.Key())
 	}
 	if kind := r.Key().Kind(); slices.Contains(zones.KindsWithDefaults(), kind) {
-		p.key(zones.KeyOf(zones.KindDefaults, string(kind))) // there or not: the resource was checked with what it inherits
+		p.key(zones.KeyOf(zones.KindDefaults, string(kind))) // there or not: it was checked with what it inherits
 	}
 	switch r := r.(type) {
 	case *zones.Record:
