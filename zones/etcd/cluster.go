@@ -213,7 +213,7 @@ func (c *Cluster) Connect(ctx context.Context, i int, within time.Duration) (*Co
 	return one, nil
 }
 
-// late is how long a person waits before being told so.
+// late is how long a person waits before being told what for.
 const late = 3 * time.Second
 
 // Late calls Options.Waiting after a while, unless done is called before. limit is the longest that the caller waits.

@@ -10,8 +10,8 @@ import (
 )
 
 // Each put leaves its value in etcd's history until that is compacted, and heartbeats are puts. An etcd that nobody
-// compacts reaches its quota, and then refuses writes. So servers ask for compaction, one of them each time: the key
-// meta/compacted is changed by whoever finds it as it was at its last look. The others see the change, and wait on.
+// compacts reaches its quota, and then refuses writes. So servers ask for compaction, one of them each time: a server
+// changes the key meta/compacted if it is as it was at the server's last look. The others see the change, and wait on.
 
 // compaction is the value of meta/compacted, for people to read.
 type compaction struct {
@@ -45,7 +45,7 @@ func (c *Cluster) Compact(ctx context.Context, by string, every time.Duration) {
 	}
 }
 
-// compact is one round. seen is the revision of the key in the last round; it returns the revision in this one.
+// compact is one round. seen is the revision of the key in the last round. compact returns its revision in this one.
 func (c *Cluster) compact(ctx context.Context, by string, seen int64) (int64, error) {
 	value, err := json.Marshal(compaction{By: by, Time: c.Options.Now().UTC().Round(time.Second)})
 	if err != nil {

@@ -44,8 +44,8 @@ func put(t *testing.T, c *Cluster, name, value string) int64 {
 	return revision
 }
 
-// Of several that ask for compaction one does each time; what is younger than an interval is kept, what is older is
-// not.
+// Several ask for compaction, and one of them does it each time. What is younger than an interval stays, and what is
+// older goes.
 func TestCompactOneOfMany(t *testing.T) {
 	all := start(t, 5)
 	seen := make([]int64, len(all))

@@ -35,7 +35,7 @@ func (c *Conn) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() { done(); cancel() }
 }
 
-// again is the pause before a call is repeated that a busy etcd has refused.
+// again is the pause before a call that a busy etcd has refused is repeated.
 const again = 300 * time.Millisecond
 
 // Persist makes a call that may be repeated. With Options.Waiting, it repeats the call while etcd is too busy or has

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Requests that have answers now and then come as often as at first; without any they become rare, and never stop.
+// Requests that are answered now and then come as often as at first. Without any answer they become rare, and never
+// stop.
 func TestRarer(t *testing.T) {
 	for unanswered, want := range map[int]time.Duration{
 		0: 2 * time.Second, 1: 2 * time.Second, 5: 2 * time.Second, 6: 4 * time.Second, 12: 256 * time.Second,

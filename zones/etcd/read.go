@@ -78,8 +78,8 @@ func (c *Conn) Read(ctx context.Context, at int64, ranges []Range, each func(KV)
 // mostAnew is how often Anew reads.
 const mostAnew = 3
 
-// Anew makes a reading of the newest revision in several pages, and makes it again where etcd forgets that revision
-// before the last page: some other server, or etcd itself, compacts while a large list is read.
+// Anew reads the newest revision in several pages. If etcd forgets that revision before the last page, it reads again:
+// another server, or etcd itself, may compact while a large list is read.
 func Anew(read func() error) error {
 	err := read()
 	for n := 1; n < mostAnew && errors.Is(err, ErrCompacted); n++ {
@@ -95,7 +95,7 @@ func (c *Conn) page(ctx context.Context, from string, o []Option) (*clientv3.Get
 	return answer, rpctypes.Error(err)
 }
 
-// pin takes an answer's cluster and revision, unless they are known already.
+// pin takes the cluster and the revision from an answer, unless they are known already.
 func (p *Point) pin(h *pb.ResponseHeader) {
 	if p.ClusterID == 0 {
 		p.ClusterID = h.ClusterId

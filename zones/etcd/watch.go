@@ -13,7 +13,7 @@ import (
 )
 
 // Why a watch ends although etcd has not ended it. ErrHistory: etcd now has another history than the one that the watch
-// has told of, or an older state of it. ErrSilent: nothing was heard for too long.
+// has delivered, or an older state of it. ErrSilent: nothing was heard for too long.
 var (
 	ErrHistory = errors.New("etcd's history is not the one that was followed")
 	ErrSilent  = errors.New("the watch has been silent")
@@ -39,10 +39,10 @@ type Watch struct {
 	Told  func(News) error // called from the caller's goroutine; an error ends the watch
 }
 
-// News is what a watch tells at one time.
+// News is what a watch delivers at one time.
 type News struct {
 	Events []Event // in order; all events of one revision are in one News
-	All    bool    // with these, everything up to now has been told
+	All    bool    // with these, everything up to now has been delivered
 }
 
 // Event is a key that was put or deleted.
@@ -60,15 +60,15 @@ type watching struct {
 	Watch
 	conn       *Conn
 	silence    time.Duration
-	told       Point        // what has been told; at first Watch.After
+	told       Point        // what has been delivered; at first Watch.After
 	behind     int64        // a revision that the watch still has to reach; 0: nothing was missed
 	trusting   bool         // etcd's answers about progress count although the watch is behind
 	begun      chan bool    // gets a value when the watch exists, and when progress is to be asked for soon
 	unanswered atomic.Int64 // requests for progress, in a row
 }
 
-// Watch tells what happens, until ctx ends, Told returns an error, or it returns ErrHistory, ErrSilent, ErrCompacted or
-// the error of a lost connection. The caller then begins another, from what has been told.
+// Watch delivers what happens, until ctx ends, Told returns an error, or it returns ErrHistory, ErrSilent, ErrCompacted
+// or the error of a lost connection. The caller then begins another watch, from what has been delivered.
 func (c *Conn) Watch(ctx context.Context, w Watch) error {
 	watcher := clientv3.NewWatcher(c.Client) // its own stream, which can be given up
 	defer watcher.Close()
@@ -76,7 +76,7 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 	defer cancel() // before Close, which waits for it
 	s := &watching{Watch: w, conn: c, silence: c.cluster.Options.Silence, told: w.After, begun: make(chan bool, 1)}
 	// The client would resume a watch by itself over a new connection, perhaps to another history with lower revisions.
-	// That watch would answer every request for progress, but tell of no change until the history had counted as far.
+	// That watch would answer every request for progress, but deliver no change until the history had counted as far.
 	// So a lost connection ends the watch, and whoever begins another looks first.
 	lost := make(chan struct{})
 	conn := c.Client.ActiveConnection()
@@ -86,7 +86,7 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 	}()
 	go s.ask(ctx, watcher)
 	// Events are not sent in fragments. To find where a fragment ends, etcd (3.4 to 3.7) measures the rest again at
-	// each event, which takes 3 s and more for each 1.5 MB of a large delete, and tells nothing else meanwhile. The
+	// each event. That takes 3 s and more for each 1.5 MB of a large delete, and meanwhile etcd sends nothing else. The
 	// client joins fragments anyway.
 	from, to := c.cluster.ends(w.Range)
 	var responses clientv3.WatchChan
@@ -102,7 +102,7 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 		silence.Reset(d)
 		due = time.Now().Add(d)
 	}
-	// Spread, so that of many that hear nothing one looks first, and all hear what it writes.
+	// Spread out, so that of many that hear nothing one looks first, and all hear what it writes.
 	doubtful := s.silence/2 + time.Duration(float64(s.silence)*c.cluster.Options.Dice()/8)
 	doubt := time.NewTimer(doubtful)
 	defer doubt.Stop()
@@ -157,10 +157,10 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 				return ctx.Err()
 			}
 			return errors.New("the connection was lost")
-		case <-silence.C: // its value is when it was due, however late that is told
+		case <-silence.C: // its value is when it was due, however late it arrives
 			if time.Since(due) > s.silence/6 {
-				// This process stood still. What has come meanwhile is on its way from the socket, and etcd has not
-				// been asked either: whoever lists anew now does not know of others how old their word is.
+				// This process stood still. What has come meanwhile is still in the socket, and nothing was asked of
+				// etcd either. A new list would not say how old others' reports are.
 				grace(s.silence / 2)
 				continue
 			}
@@ -169,8 +169,8 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 	}
 }
 
-// take tells what a response says. heard is false if it proves nothing about etcd. That a watch exists says
-// nothing about what it still has to tell.
+// take delivers what a response has. heard is false if it proves nothing about etcd. That a watch exists says nothing
+// about what it still has to deliver.
 func (s *watching) take(r *clientv3.WatchResponse) (heard bool, err error) {
 	if r.Created {
 		s.begun <- true              // the client says so once, before anything else
@@ -232,7 +232,7 @@ func (s *watching) ask(ctx context.Context, w clientv3.Watcher) {
 }
 
 // prove looks for a proof that a silent watch has missed nothing. Either nothing has happened in etcd, or the watch
-// will have something to tell.
+// will soon deliver something.
 func (s *watching) prove(ctx context.Context, told Point, proofs chan<- proof) {
 	ctx, cancel := context.WithTimeout(ctx, s.silence/2)
 	defer cancel()

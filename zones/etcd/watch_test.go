@@ -19,7 +19,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// wire passes connections on to etcd until it is cut. Then they stay open and nothing comes through.
+// wire passes connections on to etcd until it is cut. Then they stay open, and nothing comes through.
 type wire struct {
 	net.Listener
 	cut atomic.Bool
@@ -70,8 +70,8 @@ func startWire(t *testing.T, url string) *wire {
 	return w
 }
 
-// A connection that is cut while a watch begins, and one that is cut later, end it in time: the client itself would
-// wait until etcd has made the watch.
+// A watch ends in time if its connection is cut while it begins, or later. The client itself would wait until etcd has
+// made the watch.
 func TestWatchFallsSilent(t *testing.T) {
 	c := start(t, 1)[0]
 	put(t, c, "pools/a", "x")
@@ -105,7 +105,7 @@ func TestWatchFallsSilent(t *testing.T) {
 	}
 }
 
-// A watch tells all that happens in its range, in order, one revision at a time, and when it has told all.
+// A watch delivers all that happens in its range, in order, one revision at a time, and says when that was all.
 func TestWatch(t *testing.T) {
 	c := start(t, 1)[0]
 	at, err := c.Here(t.Context())
@@ -157,8 +157,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// While a watch is behind, only events say how far it is: some versions of etcd say that all has been told when a large
-// revision is still to be told. Where no pulse can come, etcd's word is all there is.
+// While a watch is behind, only events say how far it is. Some versions of etcd claim that everything was sent when a
+// large revision is still to come. Where no pulse can come, etcd's word is all there is.
 func TestProgressIsNoWordWhileBehind(t *testing.T) {
 	const cluster = 7
 	response := func(revision int64, events ...int64) *clientv3.WatchResponse {
@@ -172,7 +172,7 @@ func TestProgressIsNoWordWhileBehind(t *testing.T) {
 	created := response(12)
 	created.Created = true
 	for _, trusting := range []bool{false, true} {
-		var all []int64 // up to where all had been told, each time that this was said
+		var all []int64 // up to where all had been delivered, each time that this was said
 		s := &watching{
 			conn: &Conn{cluster: &Cluster{Options: Options{Prefix: DefaultPrefix}}}, trusting: trusting,
 			told: Point{ClusterID: cluster, Revision: 9}, begun: make(chan bool, 1),
@@ -203,8 +203,8 @@ func TestProgressIsNoWordWhileBehind(t *testing.T) {
 	}
 }
 
-// A watch that is behind in what is none of its business says soon that it has told all: it writes a pulse, or, where
-// it would not see that or may not write, goes by etcd's word on progress.
+// A watch that is behind only in what lies outside its range soon says that it has delivered all. It writes a pulse. If
+// it would not see the pulse, or may not write, it goes by etcd's word on progress.
 func TestWatchBehindOfOthers(t *testing.T) {
 	c := start(t, 1)[0]
 	at, err := c.Here(t.Context())

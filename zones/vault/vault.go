@@ -34,8 +34,8 @@ type Held struct {
 	revisions map[string]int64 // of each, by place
 }
 
-// Read reads the keys of a zone. The error wraps dnssec.ErrNoKey if there is none; what is held is there all the same,
-// for Write to write the first.
+// Read reads the keys of a zone. The error wraps dnssec.ErrNoKey if there is none. Held is valid all the same, so that
+// Write can write the first key.
 func (v *Vault) Read(ctx context.Context, origin rr.Name) (*Held, error) {
 	h := &Held{Origin: origin, revisions: map[string]int64{}}
 	all := dnssec.NewSealed()
@@ -77,8 +77,8 @@ func (v *Vault) All(ctx context.Context) (*dnssec.Sealed, error) {
 var ErrChanged = errors.New("somebody else has changed the zone's keys in the meantime, and nothing is written: look " +
 	"at `leeward key list` and try again")
 
-// Write puts keys that are new or have changed, sealed under the first secret, and takes others away, all or nothing.
-// The error wraps ErrChanged where the zone's keys are not those that are held any more. How far a roll is stays.
+// Write puts keys that are new or have changed, sealed under the first secret, and removes others, all or nothing. The
+// error wraps ErrChanged if the zone's keys are no longer those of h. The state of a roll stays.
 func (v *Vault) Write(ctx context.Context, h *Held, changed []dnssec.TimedKey, gone ...*dnssec.Key) error {
 	t, err := v.begin(h, changed, gone)
 	if err != nil {
@@ -87,7 +87,7 @@ func (v *Vault) Write(ctx context.Context, h *Held, changed []dnssec.TimedKey, g
 	return v.commit(ctx, t)
 }
 
-// Carry is Write that also says how far the zone's roll is from then on; nil: it is over.
+// Carry is Write that also writes the new state of the zone's roll; nil: it is over.
 func (v *Vault) Carry(ctx context.Context, h *Held, roll *dnssec.Roll, changed []dnssec.TimedKey) error {
 	t, err := v.begin(h, changed, nil)
 	if err != nil {
@@ -105,7 +105,7 @@ func (v *Vault) Carry(ctx context.Context, h *Held, roll *dnssec.Roll, changed [
 }
 
 // Begin begins a roll, which servers carry on, and returns the keys that it makes or changes. a is the algorithm of the
-// new keys where that is rolled.
+// new keys, if the algorithm is rolled.
 func (v *Vault) Begin(ctx context.Context, h *Held, kind string, a dnssec.Algorithm, now time.Time) (
 	changed []dnssec.TimedKey, err error,
 ) {
@@ -122,7 +122,7 @@ func (v *Vault) Begin(ctx context.Context, h *Held, kind string, a dnssec.Algori
 	return changed, v.Carry(ctx, h, roll, changed)
 }
 
-// Stop ends a roll where it is. Keys stay as they are.
+// Stop ends a roll as it is. Keys stay as they are.
 func (v *Vault) Stop(ctx context.Context, h *Held, now time.Time) error {
 	return v.Carry(ctx, h, h.Roll.Stopped(now), nil)
 }
@@ -131,7 +131,7 @@ func (v *Vault) Stop(ctx context.Context, h *Held, now time.Time) error {
 func (v *Vault) begin(h *Held, changed []dnssec.TimedKey, gone []*dnssec.Key) (*etcd.Txn, error) {
 	t := v.Etcd.Begin().Calm(etcd.Folder(etcd.Keys+dnssec.FolderOf(h.Origin)), h.revision)
 	for place, revision := range h.revisions {
-		t.At(etcd.Keys+place, revision) // it is still there
+		t.At(etcd.Keys+place, revision) // it still exists
 	}
 	for i := range changed {
 		k := &changed[i]
@@ -161,8 +161,8 @@ func (v *Vault) commit(ctx context.Context, t *etcd.Txn) error {
 	return nil
 }
 
-// Reseal seals anew what of a zone is not sealed under the first secret: keys, and how far a roll is. It returns the
-// places of these. All is written or nothing.
+// Reseal seals a zone's keys, and the state of its roll, under the first secret, if they are not yet sealed under it.
+// It returns the places of what it has sealed. All is written or nothing.
 func (v *Vault) Reseal(ctx context.Context, origin rr.Name) (done []string, err error) {
 	folder := etcd.Keys + dnssec.FolderOf(origin)
 	var all []etcd.KV

@@ -45,7 +45,7 @@ func newVault(t *testing.T) *Vault {
 	return &Vault{c, secrets(t, 1)}
 }
 
-// secrets returns secrets of which each is an octet repeated.
+// secrets returns secrets, each of one repeated octet.
 func secrets(t *testing.T, octets ...byte) *dnssec.Secrets {
 	t.Helper()
 	var all [][]byte
@@ -59,7 +59,7 @@ func secrets(t *testing.T, octets ...byte) *dnssec.Secrets {
 	return s
 }
 
-// under returns a vault of the same etcd with other secrets.
+// under returns a vault in the same etcd with other secrets.
 func under(v *Vault, s *dnssec.Secrets) *Vault { return &Vault{v.Etcd, s} }
 
 // first writes the first keys of a zone.
@@ -107,7 +107,7 @@ func put(t *testing.T, v *Vault, name, value string) {
 	}
 }
 
-// TestWrite: a write that relies on what is there no more writes nothing, whatever has changed meanwhile.
+// TestWrite: a write that relies on an outdated state writes nothing, whatever has changed meanwhile.
 func TestWrite(t *testing.T) {
 	v := newVault(t)
 	keys := first(t, v, one)
@@ -157,7 +157,7 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	h := read(t, v, one)
-	first(t, v, third) // nobody else's concern
+	first(t, v, third) // nobody else is concerned
 	k, _ := dnssec.Generate(other, dnssec.FlagsCSK, dnssec.Ed25519)
 	if err := v.Write(t.Context(), h, []dnssec.TimedKey{{Key: k}}); err == nil || !strings.Contains(err.Error(),
 		"is none of") {
@@ -168,7 +168,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestBegin: one roll at a time. Its keys and how far it is are written together.
+// TestBegin: there is one roll at a time. Its keys and its state are written together.
 func TestBegin(t *testing.T) {
 	v := newVault(t)
 	first(t, v, one)
@@ -196,8 +196,8 @@ func TestBegin(t *testing.T) {
 	}
 }
 
-// TestResealHalfDone: whoever seals anew may be ended anywhere, or meet a key that does not open. What is done then
-// opens, what is not does too, and the next time does the rest.
+// TestResealHalfDone: sealing anew may end anywhere, or meet a key that does not open. What has been sealed anew opens,
+// and so does the rest. The next time does what is left.
 func TestResealHalfDone(t *testing.T) {
 	v := newVault(t)
 	origins := []rr.Name{one, other, third}
@@ -239,7 +239,7 @@ func TestResealHalfDone(t *testing.T) {
 	opens("ended", []byte{2, 1}, origins...)
 	opens("ended", []byte{1, 2}, origins...)
 
-	// A key of the second zone does not open: nothing of that zone is done, and the others are.
+	// A key of the second zone does not open. Nothing of that zone is sealed anew, but the other zones are.
 	for _, bad := range []string{good[:len(good)/2], "", stored(t, v)[etcd.Keys+dnssec.RollOf(third)]} {
 		put(t, v, spoilt, bad)
 		before := stored(t, v)
@@ -270,7 +270,7 @@ func TestResealHalfDone(t *testing.T) {
 	opens("the roll too", []byte{2}, origins...)
 }
 
-// TestResealBesideWriters: no change is lost to those who seal anew at the same time, in either direction.
+// TestResealBesideWriters: writers and those who seal anew at the same time lose no change of each other.
 func TestResealBesideWriters(t *testing.T) {
 	v := newVault(t)
 	keys := first(t, v, one)
