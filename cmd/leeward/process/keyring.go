@@ -34,6 +34,12 @@ type keyring struct {
 	// found is told of keys before they are handed over, in the form that others are told. nil: nobody is told
 	found func(origin string, o dnssec.HandedOut)
 
+	// settle waits until what the loop was told is served. nil: nobody waits for that
+	settle func(context.Context)
+	// settled is closed once the keys of the first zones that are to be signed are in service, as far as there are any
+	// and one could be made.
+	settled chan struct{}
+
 	wake   chan struct{} // holds one token while there is something to look for
 	mu     sync.Mutex
 	wanted map[string]dnssec.Algorithm // by origin of the zones to be signed: the algorithm of a first key; 0: any
@@ -71,7 +77,8 @@ const (
 func newKeyring(s *Settings, tell func(origin string, k *dnssec.Keys, err error)) *keyring {
 	k := &keyring{
 		folder: s.Keys, makes: s.Etcd == nil, log: s.Log, now: s.clock(), tell: tell, wake: make(chan struct{}, 1),
-		known: map[string]known{}, told: map[string]string{},
+		settled: make(chan struct{}),
+		known:   map[string]known{}, told: map[string]string{},
 	}
 	if k.folder == "" && k.makes && s.State != "" {
 		k.folder = filepath.Join(s.State, "keys")
@@ -186,19 +193,34 @@ func (k *keyring) wants(origin string) bool {
 func (k *keyring) run(ctx context.Context) {
 	again := time.NewTimer(0)
 	defer again.Stop()
-	for {
+	for settled := false; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-k.wake:
 		case <-again.C:
 		}
+		known := k.asked() // those that are asked for meanwhile have a wake of their own
 		pause := keysAgain
 		if !k.once() {
 			pause = keysLook
 		}
+		if known && !settled {
+			settled = true
+			if k.settle != nil {
+				k.settle(ctx)
+			}
+			close(k.settled)
+		}
 		again.Reset(pause)
 	}
+}
+
+// asked reports whether it is known which zones are to be signed.
+func (k *keyring) asked() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.wanted != nil
 }
 
 // once looks for the keys of all zones that are to be signed. It reports whether all is well.

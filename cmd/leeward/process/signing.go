@@ -1,6 +1,8 @@
 package process
 
 import (
+	"context"
+
 	"leeward/cmd/leeward/control"
 	"leeward/server/answer"
 	"leeward/zones/dnssec"
@@ -29,6 +31,7 @@ func (r *run) openSigning(o *control.LoopOptions) error {
 	r.keyring = newKeyring(&r.Settings, func(origin string, k *dnssec.Keys, err error) {
 		r.loop.Keyed(origin, k, err)
 	})
+	r.keyring.settle = func(ctx context.Context) { _ = r.loop.Do(ctx, func(control.Inside) {}) }
 	r.kept = newKept(state, r.Log)
 	r.keyring.recall = func(origin string, k *dnssec.Keys) {
 		if old := r.kept.find(k, dnssec.EpochAt(k.Origin(), r.epochs.now())); old != nil {

@@ -21,9 +21,13 @@ const probesWait = 10 * time.Second
 // longer, because a primary may be gone for good.
 const primariesWait = 10 * time.Second
 
+// keysWait is how long a starting server waits for the keys that it makes before it is ready. A disk that hangs, or
+// thousands of new zones, take longer. Until a zone has its key it is answered unsigned, as no parent has a DS of it.
+const keysWait = 10 * time.Second
+
 // ready returns nil once queries can be answered from a snapshot. At the start it also waits until the hostnames of
-// endpoints have been looked up once, their addresses probed once, and the primaries of zones asked once. What is
-// configured later does not make the server unready.
+// endpoints have been looked up once, their addresses probed once, the primaries of zones asked once, and keys made for
+// zones without one. What is configured later does not make the server unready.
 func (r *run) ready() error {
 	if err := r.loop.Ready(); err != nil || r.looked.Load() {
 		return err
@@ -47,6 +51,9 @@ func (r *run) ready() error {
 			return fmt.Errorf("zones are being transferred from their primaries, such as %s", left[0])
 		}
 	}
+	if r.keyless() && time.Since(r.started) < keysWait {
+		return errors.New("keys are being made for zones that are to be signed")
+	}
 	if time.Since(r.started) < probesWait {
 		if !r.assigned.Load() {
 			return errors.New("endpoints are about to be probed")
@@ -64,9 +71,23 @@ func (r *run) ready() error {
 	return nil
 }
 
-// firstWait is how long queries are left in the sockets' buffers until there is a snapshot, and until the transferred
-// zones on disk are read. The copies on disk take milliseconds, and so does an etcd that answers; the queries are then
-// answered. Without either they get SERVFAIL, so that resolvers go elsewhere.
+// keyless reports whether zones may still be without the keys that this server makes for them. A key that cannot be
+// made is not waited for. Keys that others make come with the zones, or are read before anything is served.
+func (r *run) keyless() bool {
+	if r.keyring == nil || !r.keyring.makes {
+		return false
+	}
+	select {
+	case <-r.keyring.settled:
+		return false
+	default:
+		return true
+	}
+}
+
+// firstWait is how long queries are left in the sockets' buffers until there is a snapshot, until the transferred zones
+// on disk are read, and until new zones have keys. The copies on disk and a key take milliseconds, and so does an etcd
+// that answers; the queries are then answered. Without a snapshot they get SERVFAIL, so that resolvers go elsewhere.
 //
 // heardWait is how long they are left there until the vantages' reports have been read too. An endpoint that died while
 // this server was down is still up in the copy on disk, but the other vantages know better. etcd delivers their reports
@@ -92,6 +113,16 @@ func (r *run) awaitFirst(ctx context.Context) {
 		case <-heard:
 			r.Log.Warn("answering although what vantages report has not been read yet", "after", heardWait)
 		case <-limited.Done():
+		}
+	}
+	if r.keyless() {
+		select {
+		case <-r.keyring.settled:
+		case <-limited.Done():
+			if ctx.Err() == nil {
+				r.Log.Warn("answering although keys are still being made: a zone is answered unsigned until it has one",
+					"after", firstWait)
+			}
 		}
 	}
 	_ = r.loop.Do(limited, func(control.Inside) {}) // everything handed over before is now published
