@@ -22,7 +22,9 @@ import (
 func newAccept(inv *invocation) *cobra.Command {
 	var a accepting
 	cmd := &cobra.Command{
-		Use: "accept [KIND NAME… | KIND/NAME…]", Short: "Accept removals that the guard held back", GroupID: groupOperate,
+		Use:     "accept [KIND NAME… | KIND/NAME…]",
+		Short:   "Accept removals that the guard held back",
+		GroupID: groupOperate,
 		Long: `List the removals that servers hold back, and accept them if they were meant. If
 etcd was restored from a backup, or set up anew, servers take nothing from it
 until you accept that here, too. On a terminal it asks first.

@@ -60,7 +60,10 @@ func (a *authority) issue(name string, adapt func(*x509.Certificate)) (*x509.Cer
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	for end, block := range map[string]*pem.Block{".pem": {Type: "CERTIFICATE", Bytes: der}, ".key": {Type: "PRIVATE KEY", Bytes: secret}} {
+	for end, block := range map[string]*pem.Block{
+		".pem": {Type: "CERTIFICATE", Bytes: der},
+		".key": {Type: "PRIVATE KEY", Bytes: secret},
+	} {
 		if err := os.WriteFile(filepath.Join(a.dir, name+end), pem.EncodeToMemory(block), 0o600); err != nil {
 			a.t.Fatal(err)
 		}
@@ -103,7 +106,7 @@ func TestAdminOverTLS(t *testing.T) {
 		c.ExtKeyUsage, c.NotAfter = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, time.Now().Add(-time.Minute)
 	})
 	write(t, at("zones.yaml"), oneZone)
-	s := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+	s := serveFiles(t, dir,
 		"--admin-tls-cert", at("ns1.pem"), "--admin-tls-key", at("ns1.key"), "--admin-client-ca", at("ca.pem"))
 	address := strings.TrimPrefix(s.admin, "http://")
 	_, port, err := net.SplitHostPort(address)
@@ -111,34 +114,50 @@ func TestAdminOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	ca, cert, key := "--admin-ca="+at("ca.pem"), "--admin-cert="+at("operator.pem"), "--admin-key="+at("operator.key")
+	ca := "--admin-ca=" + at("ca.pem")
 	s.await("ready, its endpoints probed once", func() bool {
 		code, _, _ := command(t, "healthcheck", "--admin", address, ca)
 		return code == 0
 	})
+	const well = "Both regions answer"
+	status := func(admin string, flags ...string) []string {
+		return append([]string{"status", "--admin", admin}, flags...)
+	}
+	healthcheck := func(admin string, flags ...string) []string {
+		return append([]string{"healthcheck", "--admin", admin}, flags...)
+	}
+	of := func(name string) (cert, key string) {
+		return "--admin-cert=" + at(name+".pem"), "--admin-key=" + at(name+".key")
+	}
+	cert, key := of("operator")
+	strangeCert, strangeKey := of("stranger")
+	lateCert, lateKey := of("late")
+	byName := "https://localhost:" + port
 	for _, c := range []struct {
 		what string
 		args []string
 		code int
 		says string
 	}{
-		{"all that is needed", []string{"status", "--admin", "https://" + address, ca, cert, key}, 0, "Both regions answer"},
-		{"an address, as serve has it", []string{"status", "--admin", address, ca, cert, key}, 0, "Both regions answer"},
-		{"explain", []string{"explain", "www.example.test", "--client", "192.0.2.1", "--admin", address, ca, cert, key}, 0, "www.example.test"},
-		{"another name for it", []string{"status", "--admin", "https://localhost:" + port, ca, cert, key}, 1, "--admin-server-name"},
-		{"that is told", []string{"status", "--admin", "https://localhost:" + port, ca, cert, key, "--admin-server-name", "ns1.example.test"}, 0, "Both regions answer"},
-		{"no client certificate", []string{"status", "--admin", address, ca}, 1, "--admin-client-ca"},
-		{"one of a stranger", []string{"status", "--admin", address, ca, "--admin-cert=" + at("stranger.pem"), "--admin-key=" + at("stranger.key")}, 1, "--admin-client-ca"},
-		{"one that has expired", []string{
-			"status", "--admin", address, ca, "--admin-cert=" + at("late.pem"), "--admin-key=" + at("late.key"),
-		}, 1, "--admin-cert whose time it is"},
-		{"no authority", []string{"status", "--admin", "https://" + address}, 1, "--admin-ca FILE"},
-		{"plain HTTP", []string{"status", "--admin", "http://" + address}, 1, "write https://"},
-		{"a certificate without its key", []string{"status", "--admin", address, cert}, 2, "both --admin-cert and --admin-key"},
-		{"no file", []string{"status", "--admin", address, "--admin-ca", at("none")}, 1, "no such file"},
-		{"ready without a certificate", []string{"healthcheck", "--admin", address, ca}, 0, "ok"},
-		{"ready in plain HTTP", []string{"healthcheck", "--admin", "http://" + address}, 1, "write https://"},
-		{"ready without the authority", []string{"healthcheck", "--admin", "https://" + address}, 1, "--admin-ca FILE"},
+		{"all that is needed", status("https://"+address, ca, cert, key), 0, well},
+		{"an address, as serve has it", status(address, ca, cert, key), 0, well},
+		{
+			"explain",
+			[]string{"explain", "www.example.test", "--client", "192.0.2.1", "--admin", address, ca, cert, key},
+			0, "www.example.test",
+		},
+		{"another name for it", status(byName, ca, cert, key), 1, "--admin-server-name"},
+		{"its name is given", status(byName, ca, cert, key, "--admin-server-name", "ns1.example.test"), 0, well},
+		{"no client certificate", status(address, ca), 1, "--admin-client-ca"},
+		{"one of a stranger", status(address, ca, strangeCert, strangeKey), 1, "--admin-client-ca"},
+		{"one that has expired", status(address, ca, lateCert, lateKey), 1, "--admin-cert whose time it is"},
+		{"no authority", status("https://" + address), 1, "--admin-ca FILE"},
+		{"plain HTTP", status("http://" + address), 1, "write https://"},
+		{"a certificate without its key", status(address, cert), 2, "both --admin-cert and --admin-key"},
+		{"no file", status(address, "--admin-ca", at("none")), 1, "no such file"},
+		{"ready without a certificate", healthcheck(address, ca), 0, "ok"},
+		{"ready in plain HTTP", healthcheck("http://" + address), 1, "write https://"},
+		{"ready without the authority", healthcheck("https://" + address), 1, "--admin-ca FILE"},
 	} {
 		code, out, errs := command(t, c.args...)
 		if code != c.code || !strings.Contains(out+errs, c.says) {
@@ -164,7 +183,7 @@ func TestAdminOverTLS(t *testing.T) {
 	s.await("the renewed certificate", func() bool { return number().Cmp(renewed.SerialNumber) == 0 })
 	write(t, at("ns1.pem"), "not a certificate")
 	hangup()
-	s.await("the log says that it is none", func() bool { return strings.Contains(s.logged(), "going on with the certificates from before") })
+	s.awaitLog("going on with the certificates from before")
 	if number().Cmp(renewed.SerialNumber) != 0 {
 		t.Error("another certificate is in use")
 	}
@@ -173,7 +192,7 @@ func TestAdminOverTLS(t *testing.T) {
 		c.IPAddresses, c.NotAfter = []net.IP{net.IPv4(127, 0, 0, 1)}, time.Now().Add(-time.Minute)
 	})
 	hangup()
-	s.await("the log says that it has expired", func() bool { return strings.Contains(s.logged(), "it expired at") })
+	s.awaitLog("it expired at")
 	code, _, errs := command(t, "status", "--admin", address, ca, cert, key)
 	if code != 1 || !strings.Contains(errs, "give the server a new one") {
 		t.Errorf("a server's certificate that has expired: exit status %d, %s", code, errs)
@@ -183,9 +202,15 @@ func TestAdminOverTLS(t *testing.T) {
 		says string
 		args []string
 	}{
-		{"give both --admin-tls-cert and --admin-tls-key", []string{"--admin", "127.0.0.1:0", "--admin-tls-cert", at("ca.pem")}},
+		{
+			"give both --admin-tls-cert and --admin-tls-key",
+			[]string{"--admin", "127.0.0.1:0", "--admin-tls-cert", at("ca.pem")},
+		},
 		{"takes TLS", []string{"--admin", "127.0.0.1:0", "--admin-client-ca", at("ca.pem")}},
-		{"is not loopback", []string{"--admin", "0.0.0.0:0", "--admin-tls-cert", at("ca.pem"), "--admin-tls-key", at("ca.key")}},
+		{
+			"is not loopback",
+			[]string{"--admin", "0.0.0.0:0", "--admin-tls-cert", at("ca.pem"), "--admin-tls-key", at("ca.key")},
+		},
 	} {
 		code, _, errs := command(t, append([]string{"serve", "--files", dir, "--listen", "127.0.0.1:0"}, c.args...)...)
 		if code != 2 || !strings.Contains(errs, c.says) {

@@ -21,7 +21,10 @@ func newDemo(inv *invocation) *cobra.Command {
 	var surge bool
 	var plot string
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Run everything on this machine, and cut a region off", GroupID: groupServe, Args: cobra.NoArgs,
+		Use:     "demo",
+		Short:   "Run everything on this machine, and cut a region off",
+		GroupID: groupServe,
+		Args:    cobra.NoArgs,
 		Long: `Demo runs an etcd, two DNS servers, a third vantage, and three regions with two
 HTTP endpoints each, all in this process and on loopback. It shows which region
 each client is sent to. Press a key to cut a region off, and watch it leave the

@@ -105,7 +105,8 @@ Exit status: 0 if it succeeded (or, with --dry-run, would start), 1 if not,
 	flags.StringSliceVar(&f.reports, "report", nil,
 		"write the report to `FILE`: .html, .json or .txt; several with commas")
 	flags.StringVar(&f.every, "every", "",
-		"keep running, and drill at the times of this `CRON` line, in local time or with CRON_TZ=Europe/Paris before it")
+		"keep running, and drill at the times of this `CRON` line, in local time or with CRON_TZ=Europe/Paris "+
+			"before it")
 	flags.BoolVar(&f.options.DryRun, "dry-run", false, "only say whether it would start")
 	flags.BoolVar(&f.options.Force, "force", false, "start even if the forecast says that a pool would be overloaded")
 	addOutput(cmd, &f.output, "table", "json")

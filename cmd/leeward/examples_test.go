@@ -141,6 +141,13 @@ func commandLines(text string) (lines []string) {
 	return lines
 }
 
+// unheard is an invocation that reads nothing and whose output nobody sees: for a look at verbs and their flags.
+func unheard() *invocation {
+	return &invocation{
+		in: strings.NewReader(""), out: io.Discard, err: io.Discard, fromEnv: map[string]bool{}, now: time.Now,
+	}
+}
+
 // exampleCommand checks that a command could be run: its flags are read, its arguments counted, and nothing is done.
 func exampleCommand(t *testing.T, page, line string) {
 	t.Helper()
@@ -151,8 +158,7 @@ func exampleCommand(t *testing.T, page, line string) {
 			break
 		}
 	}
-	inv := &invocation{in: strings.NewReader(""), out: io.Discard, err: io.Discard, fromEnv: map[string]bool{}, now: time.Now}
-	verb, rest, err := newRoot(inv).Find(args)
+	verb, rest, err := newRoot(unheard()).Find(args)
 	if err != nil {
 		t.Errorf("%s: %s: %v", page, line, err)
 		return
@@ -168,9 +174,8 @@ func exampleCommand(t *testing.T, page, line string) {
 
 // TestHelpExamples checks the examples of --help in the same way.
 func TestHelpExamples(t *testing.T) {
-	inv := &invocation{in: strings.NewReader(""), out: io.Discard, err: io.Discard, fromEnv: map[string]bool{}, now: time.Now}
 	n := 0
-	for _, verb := range newRoot(inv).Commands() {
+	for _, verb := range newRoot(unheard()).Commands() {
 		for _, line := range commandLines(verb.Example) {
 			exampleCommand(t, verb.Name()+" --help", line)
 			n++

@@ -57,7 +57,8 @@ was not kept, explain says what is missing, and what it can still tell.`,
 			case err != nil:
 				return err
 			case !then.IsZero() && from != "admin" && from != "":
-				return misused("--at asks a server for what it has kept: leave --%s out, and name it with --admin", from)
+				return misused("--at asks a server for what it has kept: leave --%s out, and name it with --admin",
+					from)
 			}
 			var e *answer.Explanation
 			if from == "etcd" || from == "files" {

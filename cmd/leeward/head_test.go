@@ -29,11 +29,13 @@ func TestHead(t *testing.T) {
 			t.Errorf("%d lines in %d rows: it begins with\n%s", tt.lines, tt.rows, got)
 		}
 		rest := strings.TrimPrefix(got, text(tt.want))
-		if tt.left == 0 && rest != "" || tt.left > 0 && !strings.HasPrefix(rest, fmt.Sprintf("… %d more lines", tt.left)) {
+		more := fmt.Sprintf("… %d more lines", tt.left)
+		if tt.left == 0 && rest != "" || tt.left > 0 && !strings.HasPrefix(rest, more) {
 			t.Errorf("%d lines in %d rows: it ends with %q", tt.lines, tt.rows, rest)
 		}
-		if tt.rows >= 2 && strings.Count(got, "\n") >= tt.rows {
-			t.Errorf("%d lines in %d rows: %d lines are shown, and the cursor's line is one more", tt.lines, tt.rows, strings.Count(got, "\n"))
+		if shown := strings.Count(got, "\n"); tt.rows >= 2 && shown >= tt.rows {
+			t.Errorf("%d lines in %d rows: %d lines are shown, and the cursor's line is one more",
+				tt.lines, tt.rows, shown)
 		}
 	}
 }

@@ -46,7 +46,8 @@ func TestHealthcheckSaysWhetherTheServerIsReady(t *testing.T) {
 	defer server.Close()
 	check := func() (int, string) {
 		var out, errs bytes.Buffer
-		status := run(t.Context(), []string{"healthcheck"}, []string{"LEEWARD_ADMIN=" + server.Listener.Addr().String()}, nil, &out, &errs)
+		environment := []string{"LEEWARD_ADMIN=" + server.Listener.Addr().String()}
+		status := run(t.Context(), []string{"healthcheck"}, environment, nil, &out, &errs)
 		return status, out.String() + errs.String()
 	}
 	if status, said := check(); status != 1 || !strings.Contains(said, "no snapshot yet") {

@@ -34,7 +34,11 @@ func newCloud(t *testing.T) *cloud {
 	}
 	c := &cloud{t: t, address: packets.LocalAddr().String(), names: map[string][]string{}}
 	started := make(chan struct{})
-	c.server = &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(c.answer), NotifyStartedFunc: func() { close(started) }}
+	c.server = &dns.Server{
+		PacketConn:        packets,
+		Handler:           dns.HandlerFunc(c.answer),
+		NotifyStartedFunc: func() { close(started) },
+	}
 	go func() { _ = c.server.ActivateAndServe() }()
 	<-started
 	t.Cleanup(c.gone)
@@ -62,7 +66,10 @@ func (c *cloud) answer(w dns.ResponseWriter, q *dns.Msg) {
 	}
 	for _, a := range addresses {
 		if q.Question[0].Qtype == dns.TypeA {
-			m.Answer = append(m.Answer, &dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5}, A: net.ParseIP(a)})
+			m.Answer = append(m.Answer, &dns.A{
+				Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5},
+				A:   net.ParseIP(a),
+			})
 		}
 	}
 	_ = w.WriteMsg(m)
@@ -75,7 +82,9 @@ func healthy(t *testing.T, address, port string) *httptest.Server {
 	if err != nil {
 		t.Skipf("no listening on %s here: %v", address, err)
 	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusOK)
+	}))
 	s.Listener.Close()
 	s.Listener = l
 	s.Start()
@@ -124,10 +133,10 @@ func TestEndpointsByHostname(t *testing.T) {
 	resolver.set("lb-1.cloud.test.", "127.0.0.12", "127.0.0.1")
 	dir, state := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(dir, "all.yaml"), strings.ReplaceAll(byHostname, "PORT", port))
-	args := []string{
-		"serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--id", "fra", "--state", state, "--resolver", resolver.address,
+	start := func() *service {
+		return serveFiles(t, dir, "--id", "fra", "--state", state, "--resolver", resolver.address)
 	}
-	s := serve(t, args...)
+	s := start()
 	const client = "193.0.6.0/24"
 	apex := func(want ...string) func() bool {
 		return func() bool {
@@ -146,15 +155,19 @@ func TestEndpointsByHostname(t *testing.T) {
 	}
 	s.await("the apex has the addresses of the name", apex("127.0.0.1", "127.0.0.12"))
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeMX, dns.TypeCNAME, dns.TypeANY} {
-		if got, _ := s.ask("www.example.test", qtype, client); len(got) != 1 || got[0] != "www.example.test. 20 IN CNAME lb-1.cloud.test." {
+		got, _ := s.ask("www.example.test", qtype, client)
+		if len(got) != 1 || got[0] != "www.example.test. 20 IN CNAME lb-1.cloud.test." {
 			t.Errorf("www.example.test %s: %q", dns.TypeToString[qtype], got)
 		}
 	}
-	if got, _ := s.ask("here.example.test", dns.TypeA, client); len(got) != 2 || !strings.HasSuffix(got[0], "CNAME static.example.test.") || !strings.HasSuffix(got[1], "IN A 192.0.2.77") {
-		t.Errorf("a name of our own is followed: %q", got)
+	here, _ := s.ask("here.example.test", dns.TypeA, client)
+	if len(here) != 2 || !strings.HasSuffix(here[0], "CNAME static.example.test.") ||
+		!strings.HasSuffix(here[1], "IN A 192.0.2.77") {
+		t.Errorf("a name of our own is followed: %q", here)
 	}
 	for _, from := range [][]string{{"--admin", s.admin}, {"--files", dir}} {
-		status, out, errs := command(t, append([]string{"explain", "www.example.test", "MX", "--client", "193.0.6.7"}, from...)...)
+		explain := []string{"explain", "www.example.test", "MX", "--client", "193.0.6.7"}
+		status, out, errs := command(t, append(explain, from...)...)
 		if status != 0 || !strings.Contains(out, "CNAME lb-1.cloud.test") {
 			t.Errorf("explain %s: %d\n%s%s", from, status, out, errs)
 		}
@@ -182,20 +195,22 @@ func TestEndpointsByHostname(t *testing.T) {
 	}
 	page, err := io.ReadAll(r.Body)
 	r.Body.Close()
-	if err != nil || !strings.Contains(string(page), "\nleeward_resolve_failing 2\n") || !strings.Contains(string(page), "\nleeward_resolve_names 2\n") {
+	if err != nil || !strings.Contains(string(page), "\nleeward_resolve_failing 2\n") ||
+		!strings.Contains(string(page), "\nleeward_resolve_names 2\n") {
 		t.Errorf("metrics: %v\n%s", err, page)
 	}
 	if status := s.end(); status != 0 {
 		t.Fatalf("exit status %d\n%s", status, s.logged())
 	}
 
-	s = serve(t, args...)
+	s = start()
 	s.await("it is ready", func() bool { return get(t, s.admin+"/readyz") == http.StatusOK })
 	if !apex("127.0.0.13")() {
 		got, _ := s.ask("example.test", dns.TypeA, client)
 		t.Errorf("after a restart without the resolver: %q", got)
 	}
-	if got, _ := s.ask("www.example.test", dns.TypeAAAA, client); len(got) != 1 || !strings.Contains(got[0], "CNAME lb-1.cloud.test.") {
+	got, _ := s.ask("www.example.test", dns.TypeAAAA, client)
+	if len(got) != 1 || !strings.Contains(got[0], "CNAME lb-1.cloud.test.") {
 		t.Errorf("after a restart without the resolver: %q", got)
 	}
 }

@@ -67,8 +67,8 @@ Exit status: 0 if all is well (with a walk: secure, at each server), 1 if not.`,
 				}
 				for _, k := range want {
 					if !slices.ContainsFunc(got, func(b []byte) bool { return bytes.Equal(b, k) }) {
-						wrong = append(wrong, fmt.Sprintf("server %s does not have the DNSKEY of key %d: give it the files",
-							s, dnssec.Tag(k)))
+						wrong = append(wrong, fmt.Sprintf(
+							"server %s does not have the DNSKEY of key %d: give it the files", s, dnssec.Tag(k)))
 					}
 				}
 			}
@@ -109,8 +109,8 @@ func (f *keyFlags) parentDS(ctx context.Context, keys *dnssec.Keys, parents []st
 		return askParents(ctx, keys.Origin(), parents)
 	}
 	if !f.force {
-		return nil, errors.New("the parent's DS is to be seen first: name each server of the parent zone by --parent; " +
-			"--force takes it that it is as it should be")
+		return nil, errors.New("the parent's DS is to be seen first: name each server of the parent zone by " +
+			"--parent; --force takes it that it is as it should be")
 	}
 	for _, k := range keys.At(now).Entry {
 		if ds, err := k.DS(dnssec.DigestSHA256); err == nil && k.Tag() != tag {
@@ -135,8 +135,8 @@ func askParents(ctx context.Context, origin rr.Name, parents []string) (all [][]
 			same = same && slices.ContainsFunc(all, func(b []byte) bool { return bytes.Equal(b, d) })
 		}
 		if !same {
-			return nil, fmt.Errorf("servers %s and %s of the parent have other DS records: wait until they are the same",
-				parents[0], p)
+			return nil, fmt.Errorf(
+				"servers %s and %s of the parent have other DS records: wait until they are the same", parents[0], p)
 		}
 	}
 	return all, nil

@@ -47,7 +47,8 @@ func TestKeyCheckPrints(t *testing.T) {
 			t.Fatal(err)
 		}
 		return &dns.DS{
-			Hdr: head(dns.TypeDS), KeyTag: k.Tag(), Algorithm: 13, DigestType: digest, Digest: hex.EncodeToString(data[4:]),
+			Hdr: head(dns.TypeDS), KeyTag: k.Tag(), Algorithm: 13,
+			DigestType: digest, Digest: hex.EncodeToString(data[4:]),
 		}
 	}
 	dnskey := func(k *dnssec.TimedKey) dns.RR {
@@ -62,18 +63,19 @@ func TestKeyCheckPrints(t *testing.T) {
 		cut    bool   // TC, over TCP
 		none   bool   // nobody listens
 	}
-	whole := server{answer: []dns.RR{dnskey(ours)}}
+	answering := func(records ...dns.RR) server { return server{answer: records} }
+	whole := answering(dnskey(ours))
 	for _, c := range []struct {
 		name             string
 		status           int
 		parents, servers []server
 	}{
-		{"all well", 0, []server{{answer: []dns.RR{ds(ours, 2)}}, {answer: []dns.RR{ds(ours, 2)}}}, []server{whole, whole}},
-		{"DS by SHA-384", 0, []server{{answer: []dns.RR{ds(ours, 4)}}}, nil},
-		{"DS of another key too", 0, []server{{answer: []dns.RR{ds(ours, 2), ds(other, 2)}}}, nil},
+		{"all well", 0, []server{answering(ds(ours, 2)), answering(ds(ours, 2))}, []server{whole, whole}},
+		{"DS by SHA-384", 0, []server{answering(ds(ours, 4))}, nil},
+		{"DS of another key too", 0, []server{answering(ds(ours, 2), ds(other, 2))}, nil},
 		{"no DS", 1, []server{{}, {}}, nil},
-		{"DS of another key", 1, []server{{answer: []dns.RR{ds(other, 2)}}}, nil},
-		{"no DS at one", 1, []server{{answer: []dns.RR{ds(ours, 2)}}, {}}, nil},
+		{"DS of another key", 1, []server{answering(ds(other, 2))}, nil},
+		{"no DS at one", 1, []server{answering(ds(ours, 2)), {}}, nil},
 		{"parent that is not authoritative", 1, []server{{answer: []dns.RR{ds(ours, 2)}, lame: true}}, nil},
 		{"parent that refuses", 1, []server{{rcode: dns.RcodeRefused}}, nil},
 		{"parent that ends connections", 1, []server{{down: true}}, nil},
@@ -84,8 +86,8 @@ func TestKeyCheckPrints(t *testing.T) {
 		{"parent that lacks the name", 1, []server{{rcode: dns.RcodeNameError}}, nil},
 		{"server that ends connections", 1, nil, []server{whole, {down: true}}},
 		{"server without DNSKEY", 1, nil, []server{whole, {}}},
-		{"server with another DNSKEY", 1, nil, []server{{answer: []dns.RR{dnskey(other)}}}},
-		{"server with one more DNSKEY", 0, nil, []server{{answer: []dns.RR{dnskey(ours), dnskey(other)}}}},
+		{"server with another DNSKEY", 1, nil, []server{answering(dnskey(other))}},
+		{"server with one more DNSKEY", 0, nil, []server{answering(dnskey(ours), dnskey(other))}},
 		{"server that fails", 1, nil, []server{{rcode: dns.RcodeServerFailure}}},
 		{"both wrong", 1, []server{{}}, []server{{}}},
 	} {
@@ -97,7 +99,7 @@ func TestKeyCheckPrints(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					serving := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+					serve := func(w dns.ResponseWriter, q *dns.Msg) {
 						if s.down {
 							_ = w.Close()
 							return
@@ -105,7 +107,8 @@ func TestKeyCheckPrints(t *testing.T) {
 						m := new(dns.Msg).SetRcode(q, s.rcode)
 						m.Authoritative, m.Truncated, m.Answer = !s.lame, s.cut, s.answer
 						_ = w.WriteMsg(m)
-					})}
+					}
+					serving := &dns.Server{Listener: l, Handler: dns.HandlerFunc(serve)}
 					done := make(chan struct{})
 					go func() {
 						defer close(done)

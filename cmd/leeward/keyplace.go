@@ -68,7 +68,8 @@ func (f *keyFlags) at() (keyPlace, error) {
 // vault returns the keys in etcd.
 func (f *keyFlags) vault() (*vault.Vault, error) {
 	if f.secrets == "" {
-		return nil, misused("say where the keys are: --keys DIR, or in etcd, where they are sealed: --key-secret-file FILE")
+		return nil, misused("say where the keys are: --keys DIR, or in etcd, where they are sealed: " +
+			"--key-secret-file FILE")
 	}
 	secrets, open, err := process.KeySecretFile(f.secrets)
 	if err != nil {

@@ -353,11 +353,12 @@ the old DS; run retire again when it has.`,
 				}
 			}
 			if !asked && len(parents) > 0 {
-				return misused("key %d is not one that signs DNSKEY now, so the parent does not matter; leave --parent out", tag)
+				return misused("key %d is not one that signs DNSKEY now, so the parent does not matter; "+
+					"leave --parent out", tag)
 			}
 			if v, is := f.place.(*keyVault); is && !v.held.Roll.Over() && !f.force {
-				return fmt.Errorf("servers carry a roll on, and retire old keys by themselves: %v; `leeward key roll %s "+
-					"--stop` gives it up", v.held.Roll, args[0])
+				return fmt.Errorf("servers carry a roll on, and retire old keys by themselves: %v; "+
+					"`leeward key roll %s --stop` gives it up", v.held.Roll, args[0])
 			}
 			changed, more, err := keys.Retire(uint16(tag), ds, inv.now(), f.timing)
 			if err == nil {
@@ -368,8 +369,8 @@ the old DS; run retire again when it has.`,
 			}
 			inv.wrote(&f, changed)
 			if more {
-				inv.printf("The parent is asked to take the DS of key %d out. Retire it again when all of its servers have.\n",
-					tag)
+				inv.printf("The parent is asked to take the DS of key %d out. "+
+					"Retire it again when all of its servers have.\n", tag)
 			}
 			return nil
 		},

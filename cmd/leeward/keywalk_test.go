@@ -199,7 +199,7 @@ var keyWalkUpdate = flag.Bool("update", false, "write testdata/keywalk and keych
 
 // TestKeyWalk: key check from the root says what a resolver would, and which server makes the difference.
 func TestKeyWalk(t *testing.T) {
-	const ds = "example.test. DS"
+	const zone, ds, dnskey = "example.test.", "example.test. DS", "example.test. DNSKEY"
 	denied := func(w *tree, zone int, left time.Duration) {
 		delete(w.test[zone].answers, ds)
 		w.test[zone].denial[ds] = w.signed("test.", left, record(w.t, "example.test. 60 NSEC test. NS RRSIG NSEC"))
@@ -220,10 +220,16 @@ func TestKeyWalk(t *testing.T) {
 		with   func(*tree)
 		wants  []string
 	}{
-		{"secure", 0, func(*tree) {}, []string{"All is well", "127.0.0.3 (ns1.test) DS", "127.0.0.5 (ns1.example.test) DNSKEY"}},
+		{
+			"secure", 0, func(*tree) {},
+			[]string{"All is well", "127.0.0.3 (ns1.test) DS", "127.0.0.5 (ns1.example.test) DNSKEY"},
+		},
 		{
 			"DS missing at one", 1, func(w *tree) { denied(w, 1, week) },
-			[]string{"Secure by some", "server 127.0.0.3 (ns1.test) of test.: it has no DS of example.test., and proves it"},
+			[]string{
+				"Secure by some",
+				"server 127.0.0.3 (ns1.test) of test.: it has no DS of example.test., and proves it",
+			},
 		},
 		{
 			"DS missing at one, without proof", 1, func(w *tree) { delete(w.test[1].answers, ds) },
@@ -231,9 +237,9 @@ func TestKeyWalk(t *testing.T) {
 		},
 		{
 			"DS of another key", 1, func(w *tree) {
-				old := w.keys["example.test."]
-				other := w.key("example.test.").ToDS(dns.SHA256)
-				w.keys["example.test."] = old
+				old := w.keys[zone]
+				other := w.key(zone).ToDS(dns.SHA256)
+				w.keys[zone] = old
 				for i := range w.test {
 					w.test[i].answers[ds] = w.signed("test.", week, other)
 				}
@@ -243,7 +249,7 @@ func TestKeyWalk(t *testing.T) {
 		{
 			"DNSKEY expired", 1, func(w *tree) {
 				for i := range w.zone {
-					w.zone[i].answers["example.test. DNSKEY"] = w.signed("example.test.", -time.Hour, w.keys["example.test."])
+					w.zone[i].answers[dnskey] = w.signed(zone, -time.Hour, w.keys[zone])
 				}
 			},
 			[]string{"Bogus at example.test:", "the RRSIG of DNSKEY by key", "expired at"},
@@ -251,20 +257,20 @@ func TestKeyWalk(t *testing.T) {
 		{
 			"SOA expired at one", 1, func(w *tree) {
 				set := w.zone[0].answers["example.test. SOA"][:1]
-				w.zone[0].answers["example.test. SOA"] = w.signed("example.test.", -time.Hour, set[0])
+				w.zone[0].answers["example.test. SOA"] = w.signed(zone, -time.Hour, set[0])
 			},
 			[]string{"Secure by some", "server 127.0.0.4", "the RRSIG of SOA by key", "expired at"},
 		},
 		{
 			"DS expired", 1, func(w *tree) {
 				for i := range w.test {
-					w.test[i].answers[ds] = w.signed("test.", -time.Hour, w.keys["example.test."].ToDS(dns.SHA256))
+					w.test[i].answers[ds] = w.signed("test.", -time.Hour, w.keys[zone].ToDS(dns.SHA256))
 				}
 			},
 			[]string{"Bogus at example.test:", "the RRSIG of DS by key", "expired at"},
 		},
 		{
-			"DNSKEY missing at one", 1, func(w *tree) { delete(w.zone[1].answers, "example.test. DNSKEY") },
+			"DNSKEY missing at one", 1, func(w *tree) { delete(w.zone[1].answers, dnskey) },
 			[]string{"Secure by some", "server 127.0.0.5", "it has no DNSKEY, and the parent has a DS"},
 		},
 		{
@@ -276,12 +282,12 @@ func TestKeyWalk(t *testing.T) {
 			[]string{"Bogus at example.test:", "what should prove it does not"},
 		},
 		{
-			"insecure by NSEC3", 1, func(w *tree) { hashed(w, "example.test.", "example.test.", 0, 0, "NS") },
+			"insecure by NSEC3", 1, func(w *tree) { hashed(w, zone, zone, 0, 0, "NS") },
 			[]string{"Insecure: the chain of trust ends at example.test.", "put its DS"},
 		},
 		{
 			"NSEC3 that says there is a DS", 1,
-			func(w *tree) { hashed(w, "example.test.", "example.test.", 0, 0, "NS DS RRSIG") },
+			func(w *tree) { hashed(w, zone, zone, 0, 0, "NS DS RRSIG") },
 			[]string{"Bogus at example.test:", "no NSEC or NSEC3 that proves it"},
 		},
 		{
@@ -294,12 +300,12 @@ func TestKeyWalk(t *testing.T) {
 		},
 		{
 			"more iterations than resolvers take", 1,
-			func(w *tree) { hashed(w, "example.test.", "example.test.", 0, 2500, "NS DS RRSIG") },
+			func(w *tree) { hashed(w, zone, zone, 0, 2500, "NS DS RRSIG") },
 			[]string{"Insecure: the chain of trust ends at example.test.", "an NSEC3 with 2500 iterations"},
 		},
 		{
 			"algorithm that nobody knows", 1, func(w *tree) {
-				d := w.keys["example.test."].ToDS(dns.SHA256)
+				d := w.keys[zone].ToDS(dns.SHA256)
 				d.Algorithm = 250
 				for i := range w.test {
 					w.test[i].answers[ds] = w.signed("test.", week, d)
@@ -314,45 +320,46 @@ func TestKeyWalk(t *testing.T) {
 		{
 			"DNSKEY not valid yet", 1, func(w *tree) {
 				for i := range w.zone {
-					w.zone[i].answers["example.test. DNSKEY"] = w.signedFrom("example.test.", time.Hour, week,
-						w.keys["example.test."])
+					w.zone[i].answers[dnskey] = w.signedFrom(zone, time.Hour, week, w.keys[zone])
 				}
 			},
 			[]string{"Bogus at example.test:", "the RRSIG of DNSKEY by key", "holds only from"},
 		},
 		{
 			"one behind, without the new key", 1, func(w *tree) {
-				old, signer := w.keys["example.test."], w.private["example.test."]
-				key := w.key("example.test.")
-				w.zone[0].answers["example.test. DNSKEY"] = w.signed("example.test.", week, old, key)
-				w.zone[0].answers["example.test. SOA"] = w.signed("example.test.", week,
+				old, signer := w.keys[zone], w.private[zone]
+				key := w.key(zone)
+				w.zone[0].answers[dnskey] = w.signed(zone, week, old, key)
+				w.zone[0].answers["example.test. SOA"] = w.signed(zone, week,
 					record(w.t, "example.test. 60 SOA ns. host. 2 1 1 1 1"))
 				for i := range w.test {
 					w.test[i].answers[ds] = w.signed("test.", week, key.ToDS(dns.SHA256))
 				}
-				w.keys["example.test."], w.private["example.test."] = old, signer
+				w.keys[zone], w.private[zone] = old, signer
 			},
 			[]string{"Secure by some", "server 127.0.0.5 (ns1.example.test)"},
 		},
 		{
 			"an algorithm of the DS that does not sign", 1, func(w *tree) {
-				key, _ := w.make("example.test.", dns.ED25519)
+				key, _ := w.make(zone, dns.ED25519)
 				for i := range w.zone {
-					w.zone[i].answers["example.test. DNSKEY"] = w.signed("example.test.", week, w.keys["example.test."], key)
-					w.test[i].answers[ds] = w.signed("test.", week, w.keys["example.test."].ToDS(dns.SHA256),
-						key.ToDS(dns.SHA256))
+					w.zone[i].answers[dnskey] = w.signed(zone, week, w.keys[zone], key)
+					w.test[i].answers[ds] = w.signed("test.", week, w.keys[zone].ToDS(dns.SHA256), key.ToDS(dns.SHA256))
 				}
 			},
 			[]string{"Secure, but not to every resolver", "DNSKEY has no RRSIG of algorithm ED25519, which a DS is of"},
 		},
 		{
 			"an algorithm of a DNSKEY that does not sign", 1, func(w *tree) {
-				key, _ := w.make("example.test.", dns.ED25519)
+				key, _ := w.make(zone, dns.ED25519)
 				for i := range w.zone {
-					w.zone[i].answers["example.test. DNSKEY"] = w.signed("example.test.", week, w.keys["example.test."], key)
+					w.zone[i].answers[dnskey] = w.signed(zone, week, w.keys[zone], key)
 				}
 			},
-			[]string{"Secure, but not to every resolver", "SOA has no RRSIG of algorithm ED25519, which a DNSKEY is of"},
+			[]string{
+				"Secure, but not to every resolver",
+				"SOA has no RRSIG of algorithm ED25519, which a DNSKEY is of",
+			},
 		},
 		{
 			"one unreachable", 1, func(w *tree) { w.zone[1].down = true },
@@ -365,7 +372,7 @@ func TestKeyWalk(t *testing.T) {
 		{
 			"lame", 1, func(w *tree) {
 				for i := range w.test { // both refer to themselves, and to each other
-					w.test[i].cuts["example.test."] = []dns.RR{record(w.t, "example.test. 60 NS ns.loop.test.")}
+					w.test[i].cuts[zone] = []dns.RR{record(w.t, "example.test. 60 NS ns.loop.test.")}
 					w.test[i].cuts["loop.test."] = []dns.RR{record(w.t, "loop.test. 60 NS ns.example.test.")}
 				}
 			},
@@ -374,8 +381,10 @@ func TestKeyWalk(t *testing.T) {
 		{
 			"alias", 1, func(w *tree) {
 				for i := range w.test {
-					delete(w.test[i].cuts, "example.test.")
-					w.test[i].answers["example.test. NS"] = []dns.RR{record(w.t, "example.test. 60 CNAME example.test.")}
+					delete(w.test[i].cuts, zone)
+					w.test[i].answers["example.test. NS"] = []dns.RR{
+						record(w.t, "example.test. 60 CNAME example.test."),
+					}
 				}
 			},
 			[]string{"No answer", "it has no delegation of example.test."},

@@ -132,8 +132,8 @@ func TestHangupIsHeardEarly(t *testing.T) {
 		}
 	}
 	if after > 5 || listens >= 0 {
-		t.Errorf("%d packages, in place of at most 5, are initialized after os/signal and before who listens to SIGHUP:\n%s",
-			max(after, listens), out)
+		t.Errorf("%d packages, in place of at most 5, are initialized after os/signal "+
+			"and before who listens to SIGHUP:\n%s", max(after, listens), out)
 	}
 }
 

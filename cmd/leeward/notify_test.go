@@ -44,13 +44,14 @@ func TestNotify(t *testing.T) {
 
 	t.Setenv("NOTIFY_SOCKET", socket)
 	dir := t.TempDir()
-	s := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	s := serveFiles(t, dir)
 	for state := next(); !strings.HasPrefix(state, "READY=1\n"); state = next() {
 		if !strings.HasPrefix(state, "STATUS=not answering yet: ") {
 			t.Errorf("it is told %q", state)
 		}
 	}
-	if answer, err := dns.Exchange(new(dns.Msg).SetQuestion("example.test.", dns.TypeSOA), s.dns); err != nil || answer.Rcode != dns.RcodeRefused {
+	answer, err := dns.Exchange(new(dns.Msg).SetQuestion("example.test.", dns.TypeSOA), s.dns)
+	if err != nil || answer.Rcode != dns.RcodeRefused {
 		t.Errorf("when it is said to be ready the answer is %v, %v", answer, err)
 	}
 	s.end()
@@ -69,7 +70,7 @@ func TestNotifyNobody(t *testing.T) {
 	defer deaf.Close()
 	for _, name := range []string{socket, "/nowhere/notify", "@leeward-nobody"} {
 		t.Setenv("NOTIFY_SOCKET", name)
-		s := serve(t, "serve", "--files", t.TempDir(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+		s := serveFiles(t, t.TempDir())
 		if status := s.end(); status != 0 {
 			t.Errorf("%s: exit status %d", name, status)
 		}

@@ -53,7 +53,7 @@ func TestMetricsAreWellFormed(t *testing.T) {
 ---
 {kind: Policy, name: www.example.test, rules: [{failover: [www-eu]}]}
 `)
-	server := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+	server := serveFiles(t, dir,
 		"--state", t.TempDir(), "--dnstap", t.TempDir()+"/tap", "--count-countries",
 		"--metrics-detail")
 	var metrics bytes.Buffer
@@ -69,7 +69,12 @@ func TestMetricsAreWellFormed(t *testing.T) {
 			t.Fatal(err)
 		}
 		missing := ""
-		for _, want := range []string{"leeward_endpoint_up{", "leeward_dns_policy_answers_total{", "leeward_dnstap_open ", "leeward_dnssec_zone_expiry_seconds{"} {
+		for _, want := range []string{
+			"leeward_endpoint_up{",
+			"leeward_dns_policy_answers_total{",
+			"leeward_dnstap_open ",
+			"leeward_dnssec_zone_expiry_seconds{",
+		} {
 			if !strings.Contains(metrics.String(), "\n"+want) {
 				missing = want
 			}

@@ -139,12 +139,13 @@ func (r *recipe) try(blocks []block) {
 			if r.served != "" {
 				r.unprobed()
 			}
-			if status, out, errs := command(r.t, "check", "-f", r.folder); status != 0 || strings.Contains(out, "warning") {
+			status, out, errs := command(r.t, "check", "-f", r.folder)
+			if status != 0 || strings.Contains(out, "warning") {
 				r.t.Fatalf("check: status %d\n%s%s", status, out, errs)
 			}
 		case "console":
 			if r.server == nil {
-				r.server = serve(r.t, "serve", "--files", r.unprobed(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+				r.server = serveFiles(r.t, r.unprobed())
 				r.server.await("it is ready", func() bool { return get(r.t, r.server.admin+"/readyz") == 200 })
 			}
 			for _, step := range steps(b.text) {
@@ -316,7 +317,9 @@ func TestGlossary(t *testing.T) {
 	for _, term := range terms {
 		unseen[term] = regexp.MustCompile(`(?i)\b` + term + `(s|es)?\b`)
 	}
-	for _, root := range []string{"../../zones", "../../health", "../../server", "../../geo", "../../cmd", "../../docs"} {
+	for _, root := range []string{
+		"../../zones", "../../health", "../../server", "../../geo", "../../cmd", "../../docs",
+	} {
 		err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
 			if err != nil || d.IsDir() || filepath.Base(path) == "glossary.md" || len(unseen) == 0 {
 				return err

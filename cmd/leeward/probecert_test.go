@@ -52,7 +52,7 @@ kind: Endpoint
 name: www/lb-1
 addresses: [127.0.0.1]
 `, port))
-	s := serve(t, "serve", "--files", folder, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+	s := serveFiles(t, folder,
 		"--probe-cert", at("probe.pem"), "--probe-key", at("probe.key"))
 	s.await("the endpoint sees the certificate", func() bool { return seen.Load() == "probe" })
 	for _, end := range []string{".pem", ".key"} {
@@ -66,7 +66,8 @@ addresses: [127.0.0.1]
 	if code != 2 || !strings.Contains(errs, "give both --probe-cert and --probe-key") {
 		t.Errorf("a certificate without its key: exit status %d, %s", code, errs)
 	}
-	code, _, errs = command(t, "serve", "--files", folder, "--listen", "127.0.0.1:0", "--admin", "", "--probe-cert", at("none.pem"), "--probe-key", at("probe.key"))
+	code, _, errs = command(t, "serve", "--files", folder, "--listen", "127.0.0.1:0", "--admin", "",
+		"--probe-cert", at("none.pem"), "--probe-key", at("probe.key"))
 	if code != 1 || !strings.Contains(errs, "none.pem") {
 		t.Errorf("a file that is not there: exit status %d, %s", code, errs)
 	}

@@ -44,8 +44,9 @@ func (s *site) as(user string, args ...string) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "etcdctl", args...)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "ETCDCTL_API=3", "ETCDCTL_ENDPOINTS=https://127.88.1.2:2379", "ETCDCTL_CACERT=ca.pem",
-		"ETCDCTL_CERT="+user+".pem", "ETCDCTL_KEY="+user+".key")
+	cmd.Env = append(os.Environ(),
+		"ETCDCTL_API=3", "ETCDCTL_ENDPOINTS=https://127.88.1.2:2379",
+		"ETCDCTL_CACERT=ca.pem", "ETCDCTL_CERT="+user+".pem", "ETCDCTL_KEY="+user+".key")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
@@ -182,7 +183,8 @@ update: [{key: acme, names: ["_acme-challenge.**"], types: [TXT]}]
 	verb("deploy", "apply", "-f", resources)
 	write(t, filepath.Join(s.dir, "tsig"), `key "acme" { algorithm hmac-sha256; secret "c2VjcmV0IG9mIGFjbWU="; };`)
 	server := serve(t, append([]string{
-		"serve", "--id", "ns-eu", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--tsig-key", filepath.Join(s.dir, "tsig"),
+		"serve", "--id", "ns-eu", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--tsig-key", filepath.Join(s.dir, "tsig"),
 	}, s.flags("ns-eu")...)...)
 	probe := serve(t, append([]string{"probe", "--id", "probe-1", "--admin", "127.0.0.1:0"}, s.flags("probe-1")...)...)
 	answers := func(address string) func() bool {
@@ -193,7 +195,7 @@ update: [{key: acme, names: ["_acme-challenge.**"], types: [TXT]}]
 	}
 	server.await("it answers", answers("127.0.0.1"))
 	for _, v := range []*service{server, probe} {
-		v.await("it writes its reports", func() bool { return strings.Contains(v.logged(), "reports are written to etcd") })
+		v.awaitLog("reports are written to etcd")
 	}
 	verb("oncall", "drain", "region/eu", "--for", "1h")
 	server.await("the drained region is out", answers("127.0.0.2"))
@@ -233,7 +235,8 @@ update: [{key: acme, names: ["_acme-challenge.**"], types: [TXT]}]
 		t.Fatal(err)
 	}
 	const due = "the user needs a role that reads the prefix "
-	if _, out, _ := command(t, append(s.flags("oncall"), "status")...); !strings.Contains(out, due+"/leeward.servers/") {
+	_, out, _ := command(t, append(s.flags("oncall"), "status")...)
+	if !strings.Contains(out, due+"/leeward.servers/") {
 		t.Errorf("a status without that right does not say what is due:\n%s", out)
 	}
 
@@ -318,7 +321,7 @@ func TestAlertsNameMetrics(t *testing.T) {
 	}
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "zone.yaml"), oneZone)
-	server := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", t.TempDir())
+	server := serveFiles(t, dir, "--state", t.TempDir())
 	response, err := http.Get(server.admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -339,7 +342,8 @@ func TestAlertsNameMetrics(t *testing.T) {
 				n++
 				family := strings.TrimSuffix(name, "_bucket")
 				// What is only there with etcd is held by its line in admin.md.
-				if !strings.Contains(metrics.String(), "# TYPE "+family+" ") && !strings.Contains(string(admin), "`"+family) {
+				if !strings.Contains(metrics.String(), "# TYPE "+family+" ") &&
+					!strings.Contains(string(admin), "`"+family) {
 					t.Errorf("%s: there is no metric %s", r.Alert, name)
 				}
 			}

@@ -36,11 +36,12 @@ data: [192.0.2.1]
 		return base64.StdEncoding.EncodeToString([]byte(strings.Repeat(letter, 32)))
 	}
 	tsig := func(letter string) {
-		write(filepath.Join(secrets, "keys"), fmt.Sprintf("key \"xfer\" { algorithm hmac-sha256; secret %q; };\n", key(letter)))
+		write(filepath.Join(secrets, "keys"),
+			fmt.Sprintf("key \"xfer\" { algorithm hmac-sha256; secret %q; };\n", key(letter)))
 	}
 	tsig("a")
 	write(filepath.Join(secrets, "token"), "one\n")
-	s := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+	s := serveFiles(t, dir,
 		"--admin-token-file", filepath.Join(secrets, "token"), "--tsig-key", filepath.Join(secrets, "keys"))
 	status := func(token string) int {
 		r, err := http.NewRequest(http.MethodGet, s.admin+"/api/v1/status", nil)
@@ -71,10 +72,12 @@ data: [192.0.2.1]
 	s.await("the first of each", func() bool { return status("one") == http.StatusOK && transfer("a") })
 	write(filepath.Join(secrets, "token"), "two\n")
 	tsig("b")
-	s.await("the token is another", func() bool { return status("two") == http.StatusOK && status("one") == http.StatusUnauthorized })
+	s.await("the token is another", func() bool {
+		return status("two") == http.StatusOK && status("one") == http.StatusUnauthorized
+	})
 	s.await("the key is another", func() bool { return transfer("b") && !transfer("a") })
 	write(filepath.Join(secrets, "token"), "")
-	s.await("the log says that it is empty", func() bool { return strings.Contains(s.logged(), "going on with the token from before") })
+	s.awaitLog("going on with the token from before")
 	if status("two") != http.StatusOK {
 		t.Error("an empty file has taken the token away")
 	}

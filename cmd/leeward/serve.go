@@ -46,14 +46,14 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 		"the `URL` of the admin interface for people, if it is not that of --admin (a name, a proxy); the consoles of "+
 			"other servers link to it")
 	flags.StringVar(&f.token, "admin-token", "",
-		"the token that the admin interface asks for; needed unless it is on loopback or has --admin-client-ca; safer in "+
-			"LEEWARD_ADMIN_TOKEN or a file")
+		"the token that the admin interface asks for; needed unless it is on loopback or has --admin-client-ca; "+
+			"safer in LEEWARD_ADMIN_TOKEN or a file")
 	flags.StringSliceVar(&f.resolvers, "resolver", nil,
 		"the `ADDRESS` of a resolver for endpoints' hostnames; repeatable (default: the system's)")
 	flags.StringVar(&f.tokenFile, "admin-token-file", "", "a `FILE` with the token")
 	flags.StringVar(&f.tls.Cert, "admin-tls-cert", "",
-		"a `FILE` with the certificate of the admin interface, which then speaks TLS; read again when it changes, like "+
-			"the key, --admin-client-ca and the token")
+		"a `FILE` with the certificate of the admin interface, which then speaks TLS; read again when it changes, "+
+			"like the key, --admin-client-ca and the token")
 	flags.StringVar(&f.tls.Key, "admin-tls-key", "", "a `FILE` with its private key")
 	flags.StringVar(&f.tls.ClientCA, "admin-client-ca", "",
 		"a `FILE` of CA certificates; clients of the admin interface need a certificate that one of them has signed")
@@ -168,14 +168,19 @@ received, and exits.`,
 				return misused("--files is empty; name the folder with the resources")
 			}
 			vains := append(f.vainAdmin(), inv.etcd.vainEtcd(cmd.Flags(), from == "files")...)
-			vains = append(vains, vain{
-				"key-secret-file", from == "files", "it opens keys in etcd, and with --files keys are files; leave it out",
-			}, vain{"key-secret-file", keys != "", "--keys has the keys already; leave one of the two out"})
+			vains = append(vains,
+				vain{
+					"key-secret-file", from == "files",
+					"it opens keys in etcd, and with --files keys are files; leave it out",
+				},
+				vain{"key-secret-file", keys != "", "--keys has the keys already; leave one of the two out"})
 			for _, name := range []string{"rrl-slip", "rrl-exempt"} {
 				vains = append(vains, vain{name, rate == 0, "--rrl 0 limits nothing; leave one of the two out"})
 			}
 			for _, name := range []string{"history-octets", "history-age"} {
-				vains = append(vains, vain{name, state == "", "without --state the history is in memory only; give both"})
+				vains = append(vains, vain{
+					name, state == "", "without --state the history is in memory only; give both",
+				})
 			}
 			for _, name := range []string{"probe-cert", "probe-key"} {
 				vains = append(vains, vain{name, noProbe, "--no-probe probes nothing; leave one of the two out"})
@@ -219,10 +224,11 @@ received, and exits.`,
 			case signatures != "etcd":
 				return misused("--signatures %q: it is etcd, where `leeward sign` writes them", signatures)
 			case from == "files":
-				return misused("--signatures etcd with --files: `leeward sign` signs what is in etcd; leave one of the two out")
+				return misused("--signatures etcd with --files: `leeward sign` signs what is in etcd; " +
+					"leave one of the two out")
 			case keys != "" || keySecrets != "":
-				return misused("--signatures etcd with --keys or --key-secret-file: a server that takes signatures from etcd " +
-					"holds no keys; leave one of the two out")
+				return misused("--signatures etcd with --keys or --key-secret-file: a server that takes signatures " +
+					"from etcd holds no keys; leave one of the two out")
 			}
 			s.NoProbe, s.CountCountries, s.MetricsDetail = noProbe, countCountries, metricsDetail
 			s.CountTop = countTop
@@ -245,8 +251,8 @@ received, and exits.`,
 	flags.StringSliceVar(&listen, "listen", []string{"127.0.0.1:5300"},
 		"an `ADDRESS` to answer on, over UDP and TCP; repeatable")
 	flags.StringSliceVar(&geodb, "geodb", nil,
-		"a `FILE` with a location or ASN database (.mmdb); changes are followed; repeatable: the first that knows wins "+
-			"(default: a built-in table of countries)")
+		"a `FILE` with a location or ASN database (.mmdb); changes are followed; repeatable: the first that knows "+
+			"wins (default: a built-in table of countries)")
 	flags.StringArrayVar(&tsigKeys, "tsig-key", nil,
 		"a `FILE` of TSIG keys for transfers and updates, as tsig-keygen writes it; repeatable; read again when it "+
 			"changes")
@@ -262,8 +268,8 @@ received, and exits.`,
 		"a folder, `DIR`, with the keys that zones are signed with, in BIND's form (default, with --files: keys below "+
 			"--state)")
 	flags.StringVar(&keySecrets, "key-secret-file", "",
-		"a `FILE` of secrets, 64 hexadecimal digits on each line, that open the keys of zones in etcd; read again when "+
-			"it changes")
+		"a `FILE` of secrets, 64 hexadecimal digits on each line, that open the keys of zones in etcd; read again "+
+			"when it changes")
 	flags.StringVar(&signatures, "signatures", "",
 		"take the signatures of signed zones from `WHERE`, and hold no keys: etcd, where `leeward sign` writes them "+
 			"(default: sign here, with --keys)")

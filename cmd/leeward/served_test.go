@@ -25,7 +25,7 @@ func TestMarksAreNotWaitedFor(t *testing.T) {
 	p := &place{t: t, etcd: etcd.URL(), dir: t.TempDir()}
 	p.write(oneZone)
 	s := p.server("ns1")
-	s.await("it follows", func() bool { return strings.Contains(s.logged(), "etcd: following") })
+	s.awaitLog("etcd: following")
 	status, out, errs := command(t, "apply", "-f", filepath.Join(p.dir, "change.yaml"), "--owner", "team-a",
 		"--wait=60s", "--etcd", etcd.URL())
 	if status != 0 || !strings.Contains(out, "to team-a") || !strings.Contains(out, "is served by ns1") {

@@ -23,8 +23,10 @@ func newShift(inv *invocation) *cobra.Command {
 	var clear bool
 	var f changeFlags
 	cmd := &cobra.Command{
-		Use: "shift POLICY --to POOL=PERCENT…", Short: "Move the weights of a policy's pools over time", GroupID: groupOperate,
-		Args: cobra.ExactArgs(1),
+		Use:     "shift POLICY --to POOL=PERCENT…",
+		Short:   "Move the weights of a policy's pools over time",
+		GroupID: groupOperate,
+		Args:    cobra.ExactArgs(1),
 		Long: `Move the weights of a policy's pools to another level, evenly over a time, and
 back at the end of --for. 100% is the weight as configured. Below 100% a pool
 also keeps only this share of its own clients: a few percent keep a standby warm,

@@ -53,7 +53,8 @@ func TestRescheduleKeepsLevels(t *testing.T) {
 			for _, pool := range pools {
 				all := append(slices.Clone(old), fresh)
 				if got, want := level(kept, pool, at), level(all, pool, at); got-want > 1e-9 || want-got > 1e-9 {
-					t.Fatalf("%s after %d s: level %v, before what is over was taken out %v;\nall  %+v\nkept %+v", pool, s, got, want, all, kept)
+					t.Fatalf("%s after %d s: level %v, before what is over was taken out %v;\nall  %+v\nkept %+v",
+						pool, s, got, want, all, kept)
 				}
 			}
 		}
@@ -74,7 +75,11 @@ func TestRescheduleTakesOutWhatIsOver(t *testing.T) {
 	}
 	fresh := to(0, 0, "c")
 	kept := reschedule([]zones.Schedule{
-		to(-time.Hour, 0, "a", "b"), to(-2*time.Hour, -time.Hour, "a"), to(-time.Hour, 0, "a"), to(-time.Hour, 0, "c"), to(-time.Hour, time.Hour, "a"),
+		to(-time.Hour, 0, "a", "b"),
+		to(-2*time.Hour, -time.Hour, "a"),
+		to(-time.Hour, 0, "a"),
+		to(-time.Hour, 0, "c"),
+		to(-time.Hour, time.Hour, "a"),
 	}, fresh, now)
 	var got [][]string
 	for _, s := range kept {

@@ -28,8 +28,8 @@ days. They still follow health, but changes of resources in signed zones wait.`,
 				return err
 			}
 			if (keys == "") == (keySecrets == "") {
-				return misused("say where the keys of the zones are: give --keys DIR, or --key-secret-file FILE for those " +
-					"that are in etcd")
+				return misused("say where the keys of the zones are: give --keys DIR, or --key-secret-file FILE for " +
+					"those that are in etcd")
 			}
 			if s.Log, err = inv.serverLogger(); err != nil {
 				return err

@@ -20,8 +20,10 @@ func newSimulate(inv *invocation) *cobra.Command {
 	var down, surges, files []string
 	var at, output string
 	cmd := &cobra.Command{
-		Use: "simulate", Short: "Forecast where traffic would go, and which pools it would overload", GroupID: groupOperate,
-		Args: cobra.NoArgs,
+		Use:     "simulate",
+		Short:   "Forecast where traffic would go, and which pools it would overload",
+		GroupID: groupOperate,
+		Args:    cobra.NoArgs,
 		Long: `Simulate runs today's clients through the code that answers queries, under
 changed conditions: with targets down, with more clients, at another time, with
 resources that are not applied yet, or with all of these at once.

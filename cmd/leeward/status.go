@@ -85,7 +85,8 @@ for up to 20 s whether the vantage is still alive.`,
 				if err != nil {
 					return err
 				}
-				if err := inv.print(output, s, func(w io.Writer, colour bool) error { return show(w, s, colour) }); err != nil {
+				err = inv.print(output, s, func(w io.Writer, colour bool) error { return show(w, s, colour) })
+				if err != nil {
 					return err
 				}
 				if exitCode && s.Wrong() {
@@ -113,7 +114,9 @@ for up to 20 s whether the vantage is still alive.`,
 
 // watch prints a status again and again: over the last one on a terminal, below it elsewhere. A status that cannot be
 // had is told, and asked for again; a terminal keeps showing the last one, and says of when it is.
-func (inv *invocation) watch(ctx context.Context, every time.Duration, write func(context.Context, io.Writer) error) error {
+func (inv *invocation) watch(
+	ctx context.Context, every time.Duration, write func(context.Context, io.Writer) error,
+) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	inPlace := terminal(inv.out) && inv.env["TERM"] != "dumb"

@@ -57,7 +57,8 @@ that may be secrets are hidden.`,
 				fmt.Fprintf(inv.told, "Changes are missing, %s.\n", gap)
 			}
 			if r.Oldest == 0 || bounds[0] != 0 && bounds[0]+1 < r.Oldest {
-				fmt.Fprintf(inv.told, "What changed before revision %d is not in the history of %s.\n", r.Oldest, r.Server)
+				fmt.Fprintf(inv.told, "What changed before revision %d is not in the history of %s.\n",
+					r.Oldest, r.Server)
 			}
 			return document.PrintDiff(inv.page, edits, 0, inv.colour(inv.out))
 		},
@@ -194,7 +195,8 @@ func inverse(r *history.Revisions, revision int64) (*undo, error) {
 	case len(u.changes) > 0:
 		return u, nil
 	case r.Oldest == 0:
-		return nil, fmt.Errorf("the history of %s has no change of resources; ask another server with --admin", r.Server)
+		return nil, fmt.Errorf("the history of %s has no change of resources; ask another server with --admin",
+			r.Server)
 	case revision < r.Oldest:
 		return nil, fmt.Errorf("the history of %s begins with revision %d; ask another server with --admin", r.Server,
 			r.Oldest)
@@ -230,8 +232,9 @@ func (u *undo) propose(base *store.Listing) (p proposal, err error) {
 		case undone(now, was, then) && !u.still(now, then):
 			continue // it was written, and etcd's answer was lost; or somebody else took it back
 		case !u.still(now, then) && u.since[c.Resource] != 0:
-			refused = append(refused, fmt.Errorf("%s was changed since, at revision %d; undo that first, or see it with: "+
-				"leeward diff %d", key, u.since[c.Resource], u.revision))
+			refused = append(refused, fmt.Errorf(
+				"%s was changed since, at revision %d; undo that first, or see it with: leeward diff %d",
+				key, u.since[c.Resource], u.revision))
 			continue
 		case !u.still(now, then):
 			refused = append(refused, fmt.Errorf("%s is not as revision %d made it", key, u.revision))
@@ -247,7 +250,8 @@ func (u *undo) propose(base *store.Listing) (p proposal, err error) {
 		if o, is := was.(*zones.Override); is && o.Until != nil { // etcd deletes it when it is over
 			left := time.Until(*o.Until)
 			if left <= 0 {
-				refused = append(refused, fmt.Errorf("%s would have ended at %s", key, o.Until.UTC().Format(time.RFC3339)))
+				refused = append(refused,
+					fmt.Errorf("%s would have ended at %s", key, o.Until.UTC().Format(time.RFC3339)))
 			}
 			if p.leases == nil {
 				p.leases = map[zones.Key]time.Duration{}

@@ -85,7 +85,7 @@ http: {path: /a, headers: {Authorization: s3cret}}
 `)
 	one, two := p.server("one"), p.server("two")
 	for _, s := range []*service{one, two} {
-		s.await("it follows", func() bool { return strings.Contains(s.logged(), "etcd: following") })
+		s.awaitLog("etcd: following")
 	}
 	ttl := p.write("kind: Policy\nname: www.example.test\nttl: 77s\nrules: [{nearest: [www-us, www-eu]}]\n")
 	p.knows(one, ttl)

@@ -123,7 +123,8 @@ func TestSignUnit(t *testing.T) {
 		{"apply", "-f", "-"},
 		{"key", "generate", "example.test", "--key-secret-file", secrets},
 	} {
-		in := strings.NewReader("{kind: Zone, name: example.test, nameservers: [ns1.example.net], dnssec: {enabled: true}}")
+		in := strings.NewReader(
+			"{kind: Zone, name: example.test, nameservers: [ns1.example.net], dnssec: {enabled: true}}")
 		if code := run(ctx, args, []string{"LEEWARD_ETCD=" + etcd.URL()}, in, &out, &out); code != 0 {
 			t.Fatal(out.String())
 		}

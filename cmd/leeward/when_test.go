@@ -54,7 +54,8 @@ func TestAhead(t *testing.T) {
 	if got, want := ahead(&from, &until, now), "from 22:00 UTC until 2026-11-30 00:00 UTC, in 3h"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if got, want := ahead(&from, nil, now.In(time.FixedZone("CET", 3600))), "from 23:00 CET (22:00 UTC), in 3h"; got != want {
+	cet := now.In(time.FixedZone("CET", 3600))
+	if got, want := ahead(&from, nil, cet), "from 23:00 CET (22:00 UTC), in 3h"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

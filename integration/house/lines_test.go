@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -17,12 +16,6 @@ const (
 	longest  = 120
 	tabWidth = 4
 )
-
-// long are the folders that still have longer lines, without the folders below them. Clear a folder and take it out;
-// nothing is put in.
-var long = []string{
-	"cmd/leeward",
-}
 
 // root is the module's folder.
 const root = "../.."
@@ -59,22 +52,17 @@ func longLines(source []byte) (numbers []int) {
 
 // TestLines holds the whole tree to lines that fit beside each other on a screen.
 func TestLines(t *testing.T) {
-	seen := map[string]bool{}
+	folders := map[string]bool{}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" {
 			return err
 		}
-		folder := filepath.ToSlash(filepath.Dir(path[len(root)+1:]))
+		folders[filepath.Dir(path)] = true
 		source, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		numbers := longLines(source)
-		seen[folder] = seen[folder] || len(numbers) > 0
-		if slices.Contains(long, folder) {
-			return nil
-		}
-		for _, n := range numbers {
+		for _, n := range longLines(source) {
 			t.Errorf("%s:%d has more than %d columns (a tab is %d): break it", path[len(root)+1:], n, longest, tabWidth)
 		}
 		return nil
@@ -82,13 +70,8 @@ func TestLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(seen) < len(rooms) {
-		t.Fatalf("%d folders with Go files were found: too few to be the house", len(seen))
-	}
-	for _, folder := range long {
-		if !seen[folder] {
-			t.Logf("%s has no long lines any more: take it out of the list", folder)
-		}
+	if len(folders) < len(rooms) {
+		t.Fatalf("%d folders with Go files were found: too few to be the house", len(folders))
 	}
 }
 
