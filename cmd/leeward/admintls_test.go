@@ -32,7 +32,7 @@ func newAuthority(t *testing.T, dir, name string) *authority {
 	return a
 }
 
-// issue makes a certificate; the first is the authority's own.
+// issue makes a certificate. The first one is the authority's own.
 func (a *authority) issue(name string, adapt func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -93,8 +93,8 @@ func (a *authority) client(name string) {
 	a.issue(name, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
 }
 
-// The admin interface over TLS with clients' certificates: who gets what, what is said to those who get nothing, and
-// certificates that are renewed in place.
+// The admin interface over TLS with certificates of clients: who gets what, what the others are told, and certificates
+// that are renewed in place.
 func TestAdminOverTLS(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

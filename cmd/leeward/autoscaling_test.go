@@ -9,8 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The examples of docs/autoscaling.md are YAML, each of the kind that it says, and the metrics that the page names are
-// there.
+// The examples of docs/autoscaling.md are YAML of the kinds that they name, and the metrics that the page names exist.
 func TestAutoscalingExamples(t *testing.T) {
 	page, err := os.ReadFile("../../docs/autoscaling.md")
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"leeward/cmd/leeward/embedded"
 )
 
-// busy takes connections in etcd's place, and passes nothing on until it is released.
+// busy accepts connections in etcd's place, and passes nothing on until it is released.
 type busy struct {
 	net.Listener
 	released chan struct{}
@@ -54,7 +54,7 @@ func newBusy(t *testing.T, url string) *busy {
 
 func (b *busy) release() { b.once.Do(func() { close(b.released) }) }
 
-// releasing passes on what a verb says, and releases etcd when that is that it waits.
+// releasing passes on what a verb prints. It releases etcd once the verb says that it waits.
 type releasing struct {
 	*busy
 	mu   sync.Mutex
@@ -71,7 +71,7 @@ func (r *releasing) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Every verb that speaks to etcd says that it waits for one that is busy, and goes on when that answers.
+// Every verb that speaks to a busy etcd says that it waits, and goes on when etcd answers.
 func TestVerbsWaitForBusyEtcd(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -12,7 +12,7 @@ func TestHelpFits(t *testing.T) {
 	for _, c := range newRoot(&invocation{}).Commands() {
 		verbs = append(verbs, c.Name())
 		for _, d := range c.Commands() {
-			if c.Name() != "completion" { // cobra's own: scripts to be copied
+			if c.Name() != "completion" { // these are cobra's own: scripts to be copied
 				verbs = append(verbs, c.Name()+" "+d.Name())
 			}
 		}

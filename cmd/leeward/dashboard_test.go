@@ -44,17 +44,17 @@ type panel struct {
 	title, about string
 	unit         string
 	stat         bool // one number, not lines over time
-	bad          int  // of a number: from here on it is red; 0: no number is bad
+	bad          int  // a number is red from here on; 0: no number is bad
 	queries      [][2]string
 }
 
-// row is a line of the dashboard, with what it is about.
+// row is a row of the dashboard, with its subject.
 type row struct {
 	title  string
 	panels []panel
 }
 
-// The dashboard's rows, in the order in which somebody who was woken asks.
+// The dashboard's rows, in the order of the questions of somebody who was woken.
 var dashboard = []row{
 	{"Now", []panel{
 		{
@@ -225,7 +225,7 @@ var dashboard = []row{
 	}},
 }
 
-// drawnDashboard is the dashboard as Grafana (10 and newer) imports it.
+// drawnDashboard is the dashboard in the form that Grafana 10 and newer imports.
 func drawnDashboard(t *testing.T) []byte {
 	type object = map[string]any
 	source := object{"type": "prometheus", "uid": "${source}"}
@@ -296,7 +296,7 @@ func drawnDashboard(t *testing.T) []byte {
 	return append(text, '\n')
 }
 
-// The dashboard is what its panels say: go test ./cmd/leeward -run TestDashboardIsDrawn -draw-dashboard
+// The dashboard is made from its panels: go test ./cmd/leeward -run TestDashboardIsDrawn -draw-dashboard
 func TestDashboardIsDrawn(t *testing.T) {
 	want := drawnDashboard(t)
 	if *drawDashboard {
@@ -310,9 +310,9 @@ func TestDashboardIsDrawn(t *testing.T) {
 	}
 }
 
-// Grafana passes over what it does not know, and so shows another picture than was meant. Its own library knows each
-// field of dashboards, of the panels and of the queries that this one has, and finds none that there is not. That it
-// looks everywhere is tried with a field too much in each object.
+// Grafana ignores what it does not know, and then shows another picture than was meant. Its own library must know each
+// field of the dashboard, its panels and its queries. A test with one field too many in each object shows that the
+// library looks everywhere.
 func TestDashboardIsKnown(t *testing.T) {
 	runtime := cog.NewRuntime() // of the whole process
 	runtime.RegisterPanelcfgVariant(stat.VariantConfig())
@@ -327,7 +327,7 @@ func TestDashboardIsKnown(t *testing.T) {
 		//lint:ignore SA1019 the file is of the schema that all of Grafana's versions in use read
 		var d grafana.Dashboard
 		var raw struct {
-			Panels []struct{ FieldConfig json.RawMessage } // it is not strict about these by itself
+			Panels []struct{ FieldConfig json.RawMessage } // the library is not strict about these by itself
 		}
 		all := []error{d.UnmarshalJSONStrict(text), d.Validate(), json.Unmarshal(text, &raw)}
 		for i := range raw.Panels {
@@ -336,7 +336,7 @@ func TestDashboardIsKnown(t *testing.T) {
 			}
 		}
 		for _, err := range all {
-			// A list of errors without any is how it says that there are none.
+			// An empty list of errors means that there are none.
 			if found := cog.BuildErrors(nil); err != nil && (!errors.As(err, &found) || len(found) > 0) {
 				return err
 			}
@@ -452,8 +452,8 @@ func prometheus(t *testing.T, servers ...*service) string {
 	return ""
 }
 
-// TestDashboardHasData plays an outage on a server that a real Prometheus reads, with the scrape configuration and the
-// rules that we hand out: no panel is empty, all rules are worked out, and the alert of what happened fires.
+// TestDashboardHasData plays an outage on a server that a real Prometheus scrapes, with the configuration and the rules
+// that we hand out. No panel is empty, all rules are evaluated, and the right alert fires.
 func TestDashboardHasData(t *testing.T) {
 	if _, err := exec.LookPath("prometheus"); err != nil && os.Getenv("CI") == "" {
 		t.Skip("prometheus is not installed: apt-get install prometheus")
@@ -618,7 +618,7 @@ load: named_metrics.requests
 		}
 		return nil
 	})
-	// Each recording rule is there, so that what a dashboard of one's own asks for by name is not empty.
+	// Each recording rule has a series, so that users' own dashboards that name it are not empty.
 	text, err := os.ReadFile("../../deploy/observability/recording.yaml")
 	if err != nil {
 		t.Fatal(err)

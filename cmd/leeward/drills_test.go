@@ -12,8 +12,8 @@ import (
 	"leeward/cmd/leeward/embedded"
 )
 
-// Of drills that begin at the same moment one runs, as two at once could leave a name with nothing; the others say
-// which. A drill of an endpoint, which has no ramp, starts as well.
+// Of drills that begin at the same moment only one runs, as two at once could leave a name without endpoints. The
+// others say which one runs. A drill of an endpoint, which has no ramp, starts as well.
 func TestDrillsAtOnce(t *testing.T) {
 	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer stop()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A FIFO that nobody writes to, or a device, in the place of any file that a flag names, is an error that names it, and
-// never waited for.
+// A flag may name a FIFO that nobody writes to, or a device. The verb fails with an error that names it, and never
+// waits.
 func TestFIFOsAreNotWaitedFor(t *testing.T) {
 	dir, zones := t.TempDir(), t.TempDir()
 	fifo := filepath.Join(dir, "fifo")

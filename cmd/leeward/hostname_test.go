@@ -15,7 +15,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// cloud is a recursive resolver that knows the names of a cloud, which move.
+// cloud is a recursive resolver for the names of a cloud, whose addresses change.
 type cloud struct {
 	t       *testing.T
 	address string
@@ -118,8 +118,8 @@ hostmaster: hostmaster@example.test
 {kind: Record, name: example.test/static/A, data: [192.0.2.77]}
 `
 
-// A name is answered as a CNAME, or at the apex as the addresses that it has now and that are healthy; it moves; its
-// resolver goes away; and a restart without it knows the last addresses.
+// A name is answered as a CNAME, or at the apex as its present addresses that are healthy. Its addresses change, its
+// resolver goes away, and a restart without the resolver still knows the last addresses.
 func TestEndpointsByHostname(t *testing.T) {
 	first := healthy(t, "127.0.0.1", "0")
 	_, port, err := net.SplitHostPort(first.Listener.Addr().String())

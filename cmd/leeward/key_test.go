@@ -17,8 +17,8 @@ import (
 	"leeward/zones/dnssec"
 )
 
-// TestKeyRetire: a KSK goes only when all servers of the parent have the DS of the one that takes its place, and key
-// check says what a parent's DS will not hold for.
+// TestKeyRetire: a KSK goes only when all servers of the parent have the DS of its successor. key check says what does
+// not match a parent's DS.
 func TestKeyRetire(t *testing.T) {
 	folder := t.TempDir()
 	command := func(args ...string) (int, string) {
@@ -103,8 +103,8 @@ func TestKeyRetire(t *testing.T) {
 	wants(1, "does not have the DNSKEY of key", "check", "example.test", "--server", addresses[0])
 }
 
-// TestKeyFilesThatEverybodyMayOpen: every verb that reads a private key from a file says so if everybody on the host
-// may open that file.
+// TestKeyFilesThatEverybodyMayOpen: every verb that reads a private key from a file warns if everybody on the host may
+// open that file.
 func TestKeyFilesThatEverybodyMayOpen(t *testing.T) {
 	folder, away := t.TempDir(), t.TempDir()
 	k, err := dnssec.Generate("\x07example\x04test\x00", dnssec.FlagsCSK, dnssec.Ed25519)

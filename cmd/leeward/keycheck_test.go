@@ -22,8 +22,8 @@ const keyCheckPrivate = "Private-key-format: v1.3\nAlgorithm: 13\n" +
 
 var timePrinted = regexp.MustCompile(`\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z`)
 
-// TestKeyCheckPrints holds what key check prints of servers of the parent and of the zone. -update writes the prints
-// anew.
+// TestKeyCheckPrints compares what key check prints about servers of the parent and of the zone. -update writes the
+// files anew.
 func TestKeyCheckPrints(t *testing.T) {
 	const origin = "\x07example\x04test\x00"
 	parse := func(flags uint16) *dnssec.TimedKey {
@@ -33,7 +33,7 @@ func TestKeyCheckPrints(t *testing.T) {
 		}
 		return &k
 	}
-	ours, other := parse(dnssec.FlagsCSK), parse(dnssec.FlagZone) // of the other no key is there
+	ours, other := parse(dnssec.FlagsCSK), parse(dnssec.FlagZone) // there is no private key of the other
 	folder := t.TempDir()
 	if err := ours.Write(folder); err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// TestKeysOnAFullDisk: a verb that changes keys on a disk that gets full at any of its writes leaves all files as they
+// TestKeysOnAFullDisk: the disk gets full at any write of a verb that changes keys. The verb leaves all files as they
 // were, says so, and does its work once there is room.
 func TestKeysOnAFullDisk(t *testing.T) {
 	if os.Getuid() != 0 {
@@ -51,7 +51,7 @@ func TestKeysOnAFullDisk(t *testing.T) {
 		}
 		return all
 	}
-	// fill leaves that many pages.
+	// fill leaves that many pages free.
 	fill := func(pages int) {
 		t.Helper()
 		if err := os.Remove(filler); err != nil && !errors.Is(err, os.ErrNotExist) {

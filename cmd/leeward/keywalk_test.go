@@ -21,7 +21,7 @@ import (
 type treeServer struct {
 	address string
 	answers map[string][]dns.RR // "example.test. DNSKEY"
-	denial  map[string][]dns.RR // what stands for it when there is none
+	denial  map[string][]dns.RR // the proof that there is no answer
 	cuts    map[string][]dns.RR // by the name of the cut: its NS and their addresses
 	down    bool
 }
@@ -50,7 +50,7 @@ func (s *treeServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	_ = w.WriteMsg(m)
 }
 
-// tree is a root, test. and example.test., signed, the latter two on two servers each.
+// tree is a signed root, test. and example.test., the latter two on two servers each.
 type tree struct {
 	t       *testing.T
 	keys    map[string]*dns.DNSKEY
@@ -75,7 +75,7 @@ func (w *tree) key(zone string) *dns.DNSKEY {
 	return w.keys[zone]
 }
 
-// make makes a key. Tags have five digits and grow from key to key, so that what is said of them has always one shape.
+// make makes a key. Tags have five digits and grow from key to key, so that texts about them always look the same.
 func (w *tree) make(zone string, algorithm uint8) (*dns.DNSKEY, crypto.Signer) {
 	w.made++
 	for {
@@ -99,7 +99,7 @@ var (
 	keyWalkTime = regexp.MustCompile(`\b20\d\d-\d\d-\d\d(\s+)\d\d:\d\d:\d\dZ\b`)
 )
 
-// print is what was said, with names for the tags of keys and no times, all as wide as before.
+// print returns what was printed, with names for the tags of keys and without times, in columns of the same width.
 func (w *tree) print(text string) string {
 	text = keyWalkPort.ReplaceAllString(text, "${1}:PORT-")
 	text = keyWalkTag.ReplaceAllStringFunc(text, func(tag string) string {
@@ -108,12 +108,12 @@ func (w *tree) print(text string) string {
 	return keyWalkTime.ReplaceAllString(text, "DAY-DAY-DA${1}HH:MM:SSZ")
 }
 
-// signed returns a set with its signature by a zone's key, which ends in so long.
+// signed returns a set with its signature by a zone's key. left is how long the signature still holds.
 func (w *tree) signed(zone string, left time.Duration, set ...dns.RR) []dns.RR {
 	return w.signedFrom(zone, -48*time.Hour, left, set...)
 }
 
-// signedFrom is signed with the time until the signature holds, which is negative if it does.
+// signedFrom is signed with the time until the signature begins to hold, negative if it holds already.
 func (w *tree) signedFrom(zone string, begin, left time.Duration, set ...dns.RR) []dns.RR {
 	k := w.keys[zone]
 	s := &dns.RRSIG{
@@ -160,7 +160,7 @@ func newTree(t *testing.T) *tree {
 	return w
 }
 
-// listen has all servers listen at one port, and returns it.
+// listen lets all servers listen on one port, and returns it.
 func (w *tree) listen() string {
 	all := []*treeServer{&w.root, &w.test[0], &w.test[1], &w.zone[0], &w.zone[1]}
 	for range 100 {
@@ -197,15 +197,15 @@ func (w *tree) listen() string {
 
 var keyWalkUpdate = flag.Bool("update", false, "write testdata/keywalk and keycheck anew")
 
-// TestKeyWalk: key check from the root says what a resolver would, and which server makes the difference.
+// TestKeyWalk: key check from the root says what a resolver would say, and which server makes the difference.
 func TestKeyWalk(t *testing.T) {
 	const zone, ds, dnskey = "example.test.", "example.test. DS", "example.test. DNSKEY"
 	denied := func(w *tree, zone int, left time.Duration) {
 		delete(w.test[zone].answers, ds)
 		w.test[zone].denial[ds] = w.signed("test.", left, record(w.t, "example.test. 60 NSEC test. NS RRSIG NSEC"))
 	}
-	// hashed has all servers of test. deny the DS by one NSEC3, that of a name, whose hash leads back to itself: it
-	// covers all that it does not match.
+	// hashed lets all servers of test. deny the DS with one NSEC3, that of a name, whose hash leads back to itself: it
+	// covers everything that it does not match.
 	hashed := func(w *tree, of, next string, flags, iterations int, types string) {
 		hash := func(name string) string { return dns.HashName(name, dns.SHA1, uint16(iterations), "") }
 		text := fmt.Sprintf("%s.test. 60 NSEC3 1 %d %d - %s %s", hash(of), flags, iterations, hash(next), types)
@@ -436,7 +436,7 @@ func TestKeyWalk(t *testing.T) {
 	}
 }
 
-// TestKeyWalkRefuses: what cannot be meant is said before anything is asked.
+// TestKeyWalkRefuses: arguments that make no sense are refused before anything is asked.
 func TestKeyWalkRefuses(t *testing.T) {
 	for _, c := range []struct {
 		args []string

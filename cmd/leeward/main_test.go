@@ -18,7 +18,7 @@ import (
 	"leeward/cmd/leeward/hangup"
 )
 
-// The first signal ends a verb that waits for what it reads: standard input, and a pipe that the command line names.
+// The first signal ends a verb that waits for input: from standard input, or from a pipe that the command line names.
 func TestSignalEndsReading(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -51,7 +51,7 @@ func TestSignalEndsReading(t *testing.T) {
 		if args[len(args)-1] == fifo {
 			to = held
 		}
-		if _, err := to.Write(bytes.Repeat([]byte("\n"), 1<<19)); err != nil { // more than a pipe holds: it is reading
+		if _, err := to.Write(bytes.Repeat([]byte("\n"), 1<<19)); err != nil { // a pipe holds less: it reads
 			t.Fatal(err)
 		}
 		_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -65,8 +65,8 @@ func TestSignalEndsReading(t *testing.T) {
 	}
 }
 
-// What waits for something that nothing in the process can end, here whoever should read what it prints, ends at the
-// second signal.
+// The second signal ends a verb that waits for something that nothing in the process can end: here, for a reader of
+// what it prints.
 func TestSecondSignalEnds(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
@@ -82,7 +82,7 @@ func TestSecondSignalEnds(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Read(make([]byte, 1)); err != nil { // it has begun, and there is no room for the rest
+		if _, err := r.Read(make([]byte, 1)); err != nil { // it has begun to print, and there is no room for the rest
 			t.Fatal(err)
 		}
 		ended := make(chan error, 1)
@@ -109,8 +109,8 @@ func TestSecondSignalEnds(t *testing.T) {
 	}
 }
 
-// SIGHUP ends a process that does not listen for it yet, which is for as long as its packages are initialized: some 30
-// ms. So who listens is initialized before nearly all of them; what is before it is the standard library's.
+// SIGHUP ends a process that does not listen for it yet, and its packages take some 30 ms to initialize. So the
+// listener is initialized before nearly all of them. Only the standard library comes before it.
 func TestHangupIsHeardEarly(t *testing.T) {
 	cmd := exec.Command("leeward", "version")
 	cmd.Env = append(cmd.Environ(), "GODEBUG=inittrace=1")
@@ -137,7 +137,7 @@ func TestHangupIsHeardEarly(t *testing.T) {
 	}
 }
 
-// A verb that reads files again at SIGHUP, and is not among those that listen early, is killed by one that comes early.
+// A verb that reads files again at SIGHUP must be among those that listen early, or else an early SIGHUP kills it.
 func TestWhoReadsAgainListensEarly(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -153,7 +153,7 @@ func TestWhoReadsAgainListensEarly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(b, []byte("return inv.run(")) { // which alone listens to SIGHUP
+		if bytes.Contains(b, []byte("return inv.run(")) { // nothing else listens to SIGHUP
 			found = append(found, string(use.FindSubmatch(b)[1]))
 		}
 	}

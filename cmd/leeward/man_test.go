@@ -14,8 +14,8 @@ import (
 
 var manFolder = flag.String("man", "", "write the man pages into this `folder`")
 
-// TestMan makes the man pages from the commands, a page a verb; see make man. It holds that each verb has one with an
-// example, which is what its --help has too.
+// TestMan makes the man pages from the commands, one page for each verb; see make man. Each must have an example, and
+// so its --help has one too.
 func TestMan(t *testing.T) {
 	folder := *manFolder
 	if folder == "" {

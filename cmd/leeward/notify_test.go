@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestNotify holds that a service manager is told that the server is ready when it can answer and not before, what it
-// waits for until then, and that it stops.
+// TestNotify: a service manager learns that the server is ready when it can answer and not before, what it waits for
+// until then, and that it stops.
 func TestNotify(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "notify")
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
@@ -60,7 +60,7 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-// TestNotifyNobody holds that a manager that is not there, or does not read, holds nothing up.
+// TestNotifyNobody: a manager that is not there, or does not read, holds nothing up.
 func TestNotifyNobody(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "full")
 	deaf, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})

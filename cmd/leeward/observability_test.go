@@ -36,7 +36,7 @@ func TestAlertsFire(t *testing.T) {
 	promtool(t, nil, "test", "rules", "alerts_test.yaml")
 }
 
-// TestMetricsAreWellFormed holds the metrics of a server that has answered against what Prometheus asks of metrics.
+// TestMetricsAreWellFormed checks the metrics of a server that has answered against Prometheus's rules for metrics.
 func TestMetricsAreWellFormed(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/zone.yaml", `{kind: Zone, name: example.test, nameservers: [ns1.example.test], dnssec: {enabled: true}}
@@ -89,7 +89,7 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	promtool(t, metrics.Bytes(), "check", "metrics")
 }
 
-// TestRunbooks holds that each alert has a severity, a runbook that exists, and a case in which it fires.
+// TestRunbooks: each alert has a severity, a runbook that exists, and a case in which it fires.
 func TestRunbooks(t *testing.T) {
 	var rules struct {
 		Groups []struct {

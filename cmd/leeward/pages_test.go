@@ -21,8 +21,8 @@ import (
 	"leeward/cmd/leeward/embedded"
 )
 
-// TestCookbook tries each recipe: check has nothing to say to it, a server takes it from a folder, and what the page
-// shows of dig and leeward is what they say. Verbs that write do so in etcd.
+// TestCookbook tries each recipe. check finds nothing wrong with it, a server reads it from a folder, and dig and
+// leeward print what the page shows. Verbs that write do so in etcd.
 func TestCookbook(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -56,7 +56,7 @@ func TestCookbook(t *testing.T) {
 	}
 }
 
-// TestQuickStart does what README says, and wants to see what it shows.
+// TestQuickStart does what README says, and expects what README shows.
 func TestQuickStart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -87,7 +87,7 @@ func TestQuickStart(t *testing.T) {
 	}
 }
 
-// TestFrontDoor holds the two commands that whoever comes here first is told to type.
+// TestFrontDoor checks the two commands that newcomers are told to type.
 func TestFrontDoor(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -161,7 +161,7 @@ func (r *recipe) try(blocks []block) {
 	}
 }
 
-// shown is a command of a page, and what the page shows of what it says.
+// shown is a command of a page, and what the page shows of its output.
 type shown struct {
 	line string
 	want []string
@@ -201,7 +201,7 @@ func (r *recipe) step(line string, want []string) {
 	}
 	if strings.HasPrefix(line, "dig ") {
 		slices.Sort(want)
-		deadline := time.Now().Add(20 * time.Second) // a file that has changed is in the answers a moment later
+		deadline := time.Now().Add(20 * time.Second) // a changed file takes a moment to reach the answers
 		for {
 			got := r.dig(line)
 			slices.Sort(got)
@@ -300,7 +300,7 @@ func (r *recipe) dig(line string) (short []string) {
 	return short
 }
 
-// TestGlossary holds that the words are in order, and that each is one that the house still has.
+// TestGlossary: the terms are in order, and each is still in use.
 func TestGlossary(t *testing.T) {
 	page, err := os.ReadFile("../../docs/glossary.md")
 	if err != nil {
@@ -313,7 +313,7 @@ func TestGlossary(t *testing.T) {
 	if len(terms) < 40 || !slices.IsSorted(terms) {
 		t.Errorf("%d words, in order: %v", len(terms), slices.IsSorted(terms))
 	}
-	unseen := map[string]*regexp.Regexp{} // as a word of its own, or several of it
+	unseen := map[string]*regexp.Regexp{} // as a word of its own, in the singular or plural
 	for _, term := range terms {
 		unseen[term] = regexp.MustCompile(`(?i)\b` + term + `(s|es)?\b`)
 	}
@@ -344,7 +344,7 @@ func TestGlossary(t *testing.T) {
 	}
 }
 
-// anchors are the places of a page that a link can lead to, as GitHub names headings.
+// anchors are the places of a page that a link can lead to, in the form that GitHub gives headings.
 func anchors(text string) map[string]bool {
 	all, inside := map[string]bool{}, false
 	for line := range strings.Lines(text) {
@@ -437,7 +437,7 @@ func TestParagraphs(t *testing.T) {
 	}
 }
 
-// TestMerged holds that no page has the marks of a merge that was not ended.
+// TestMerged: no page has conflict markers of a merge.
 func TestMerged(t *testing.T) {
 	marks := regexp.MustCompile(`(?m)^(<{7}|={7}|>{7})( |$)`)
 	for _, page := range pagesOf(t) {
@@ -452,7 +452,7 @@ func TestMerged(t *testing.T) {
 	}
 }
 
-// TestPaths holds that the files and folders of this repository that pages name are there.
+// TestPaths: the files and folders of this repository that pages name exist.
 func TestPaths(t *testing.T) {
 	path := regexp.MustCompile("`((?:integration|zones|health|server|cmd|deploy|geo)/[A-Za-z0-9_./-]*[a-z])`")
 	n := 0

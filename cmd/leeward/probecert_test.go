@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// Probes show the certificate that they are given, and the next one once its files are exchanged.
+// Probes show the certificate that they were given, and the next one once its files are replaced.
 func TestProbesShowACertificate(t *testing.T) {
 	dir, folder := t.TempDir(), t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

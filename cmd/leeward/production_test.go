@@ -20,13 +20,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// site is the three members of etcd that docs/production.md builds, on loopback.
+// site is the etcd of three members that docs/production.md builds, on loopback.
 type site struct {
 	t   *testing.T
 	dir string
 }
 
-// sh runs a script of the page as it stands there, but for the addresses.
+// sh runs a script of the page as it is there, except for the addresses.
 func (s *site) sh(script string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
@@ -53,7 +53,7 @@ func (s *site) as(user string, args ...string) error {
 	return nil
 }
 
-// flags say how a verb reaches etcd as a user.
+// flags returns the flags with which a verb reaches etcd as a user.
 func (s *site) flags(user string) []string {
 	return []string{
 		"--etcd", "https://127.88.1.2:2379,https://127.88.2.2:2379", "--etcd-ca", filepath.Join(s.dir, "ca.pem"),
@@ -79,7 +79,7 @@ func build(t *testing.T) *site {
 			scripts[b.section] = strings.ReplaceAll(b.text, "10.88.", "127.88.")
 		}
 	}
-	// On loopback members come from 127.0.0.1.
+	// On loopback, members connect from 127.0.0.1.
 	s.sh(strings.ReplaceAll(scripts["1. Certificates"], "IP:$2", "IP:$2,IP:127.0.0.1"))
 	start := strings.ReplaceAll(scripts["2. etcd"], `\
     --heartbeat-interval 500 --election-timeout 5000`, "")
@@ -117,7 +117,7 @@ func build(t *testing.T) *site {
 	return s
 }
 
-// TestProductionRights holds that the roles of docs/production.md let each do its work, and no more.
+// TestProductionRights: the roles of docs/production.md let each user do its work, and no more.
 func TestProductionRights(t *testing.T) {
 	s := build(t)
 	for _, may := range []struct {
@@ -148,7 +148,7 @@ func TestProductionRights(t *testing.T) {
 		t.Error("deploy writes outside of the prefix")
 	}
 
-	// The work of each.
+	// Each user does its work.
 	resources := filepath.Join(s.dir, "site.yaml")
 	write(t, resources, `
 kind: Zone
@@ -240,7 +240,7 @@ update: [{key: acme, names: ["_acme-challenge.**"], types: [TXT]}]
 		t.Errorf("a status without that right does not say what is due:\n%s", out)
 	}
 
-	// Without any right, each verb says so, and does not wait for an etcd that has answered.
+	// Without any right, each verb says so, and does not wait for an etcd that has answered already.
 	if err := s.as("root", "user", "revoke-role", "oncall", "leeward-oncall"); err != nil {
 		t.Fatal(err)
 	}
@@ -252,8 +252,8 @@ update: [{key: acme, names: ["_acme-challenge.**"], types: [TXT]}]
 	}
 }
 
-// TestCompose holds that Prometheus asks the servers that compose starts, with their token, that images have a tag and
-// no registry, and that the cluster's resources are good.
+// TestCompose: Prometheus scrapes the servers that compose starts, with their token. Images have a tag and no registry,
+// and the cluster's resources are valid.
 func TestCompose(t *testing.T) {
 	parse := func(file string, into any) string {
 		t.Helper()
@@ -305,7 +305,7 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// TestAlertsNameMetrics holds that each metric of the alerts is one that there is, and that their file can be read.
+// TestAlertsNameMetrics: every metric that an alert names exists, and the file of alerts can be read.
 func TestAlertsNameMetrics(t *testing.T) {
 	text, err := os.ReadFile("../../deploy/observability/alerts.yaml")
 	if err != nil {
@@ -341,7 +341,7 @@ func TestAlertsNameMetrics(t *testing.T) {
 			for _, name := range regexp.MustCompile(`leeward_[a-z_]+`).FindAllString(r.Expr, -1) {
 				n++
 				family := strings.TrimSuffix(name, "_bucket")
-				// What is only there with etcd is held by its line in admin.md.
+				// Metrics that exist only with etcd are checked by their line in admin.md.
 				if !strings.Contains(metrics.String(), "# TYPE "+family+" ") &&
 					!strings.Contains(string(admin), "`"+family) {
 					t.Errorf("%s: there is no metric %s", r.Alert, name)

@@ -13,7 +13,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A server takes a new token and a new TSIG key when their files change, without a word.
+// A server starts to use a new token and a new TSIG key when their files change, without a signal.
 func TestCredentialsAreReadAgain(t *testing.T) {
 	dir, secrets := t.TempDir(), t.TempDir()
 	write := func(path, text string) {

@@ -21,10 +21,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"leeward": main})
 }
 
-// TestScript runs testdata/script/*.txt, each with a prefix of its own in one etcd. Beside testscript's commands there
-// are: put KEY VALUE and del KEY, which are what etcdctl does; stored KEY TEXT, which wants TEXT to be in the value (or
-// no such key, if TEXT is "none"; "!" before it: TEXT is not in the value); leased KEY [LEAST MOST], which wants a
-// lease of so many seconds; and status N COMMAND…, which wants an exit status.
+// TestScript runs testdata/script/*.txt, each with a prefix of its own in one etcd. It adds commands to those of
+// testscript. put KEY VALUE and del KEY do what etcdctl does. stored KEY TEXT expects TEXT in the value (with "none",
+// no such key; with "!" before it, TEXT must not be in the value). leased KEY [LEAST MOST] expects a lease of so many
+// seconds. status N COMMAND… expects an exit status.
 func TestScript(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -56,7 +56,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("LEEWARD_PREFIX", "/"+filepath.Base(env.WorkDir)+"/")
 			env.Setenv("LEEWARD_LOG_LEVEL", "error")
 			env.Setenv("USER", "tester")
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second more under -race
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // or else each command takes a second longer with -race
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -113,7 +113,7 @@ func TestScript(t *testing.T) {
 					return err
 				})
 			},
-			// status wants the exit status of a command.
+			// status checks the exit status of a command.
 			"status": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) < 2 {
 					ts.Fatalf("usage: status N COMMAND…")

@@ -20,7 +20,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// service is a verb that runs until the test ends, in this process.
+// service is a verb that runs in this process until the test ends.
 type service struct {
 	t     *testing.T
 	stop  context.CancelFunc
@@ -44,7 +44,7 @@ func (s *service) logged() string {
 	return s.log.String()
 }
 
-// serve runs a verb that serves, and returns when it says where.
+// serve runs a verb that serves, and returns once it says where.
 func serve(t *testing.T, args ...string) *service {
 	t.Helper()
 	return serveWith(t, nil, args...)
@@ -57,7 +57,7 @@ func serveFiles(t *testing.T, folder string, flags ...string) *service {
 	return serve(t, append(args, flags...)...)
 }
 
-// serveWith is serve with variables of the environment.
+// serveWith is serve with environment variables.
 func serveWith(t *testing.T, environment []string, args ...string) *service {
 	t.Helper()
 	s := &service{t: t, done: make(chan int, 1)}
@@ -87,7 +87,7 @@ func serveWith(t *testing.T, environment []string, args ...string) *service {
 	return s
 }
 
-// end stops it as SIGTERM does and returns the exit status.
+// end stops it as SIGTERM does, and returns the exit status.
 func (s *service) end() int {
 	s.stop()
 	status := <-s.done
@@ -202,7 +202,7 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-// A folder is served, steered by the built-in table of countries, explained and followed.
+// A folder is served, steered by the built-in table of countries, explained, and followed.
 func TestServeFiles(t *testing.T) {
 	dir, state := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(dir, "all.yaml"), oneZone)
@@ -245,7 +245,7 @@ func TestServeFiles(t *testing.T) {
 	if status != 0 || lacksAny(out, "192.0.2.1", "ECS scope", "NL") {
 		t.Errorf("explain: %d\n%s%s", status, out, errs)
 	}
-	// Computed aside it is the same.
+	// Computed without the server, the explanation is the same.
 	var there, aside map[string]any
 	_, out, _ = command(t, "explain", "www.example.test", "--client", "193.0.6.7", "--admin", s.admin, "-o", "json")
 	if err := json.Unmarshal([]byte(out), &there); err != nil {
@@ -270,7 +270,7 @@ func TestServeFiles(t *testing.T) {
 	if status := s.end(); status != 0 {
 		t.Errorf("exit status %d\n%s", status, s.logged())
 	}
-	// What is kept is served although the folder has become unreadable in the meantime.
+	// A server serves what it has kept, although the folder has become unreadable in the meantime.
 	write(t, filepath.Join(dir, "all.yaml"), "kind: [")
 	again := start()
 	again.await("answers from the kept copy", func() bool {
@@ -279,8 +279,8 @@ func TestServeFiles(t *testing.T) {
 	})
 }
 
-// A master file that cannot be read to its end: where there is no good version of the zone it is SERVFAIL, with the
-// reason for people, and never NXDOMAIN or the parent's word; where there is one, that stays.
+// A master file cannot be read to its end. Without a good version of the zone the answer is SERVFAIL, with the reason
+// for people, and never NXDOMAIN or a referral by the parent zone. A good version stays in service.
 func TestServeNoZoneInPart(t *testing.T) {
 	dir := t.TempDir()
 	const head = "$TTL 300\n@ SOA ns1.example.test. h.example.test. 7 3600 900 1209600 30\n@ NS ns1.example.test.\n"
@@ -324,8 +324,8 @@ func TestServeNoZoneInPart(t *testing.T) {
 	await("new.sub.example.test.", "NXDOMAIN")
 }
 
-// One resource that cannot be read, in a zone that is good otherwise: its name is SERVFAIL and not denied, the zone's
-// other names are answered, and no part of the zone is handed on. Its last good version, once there is one, stays.
+// One resource of an otherwise good zone cannot be read. Its name is SERVFAIL and not denied, the zone's other names
+// are answered, and no part of the zone is transferred. Once there is a good version, it stays in service.
 func TestServeWhatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "all.yaml")
@@ -455,7 +455,7 @@ func TestServeUsage(t *testing.T) {
 	}
 }
 
-// A folder for --state that cannot be written is a problem before the first answer, and keeps no server from starting.
+// A folder for --state that cannot be written is reported before the first answer, but the server starts.
 func TestStateThatCannotBeWritten(t *testing.T) {
 	folder := t.TempDir()
 	if err := os.Mkdir(filepath.Join(folder, "zones"), 0o700); err != nil {
@@ -483,7 +483,7 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 	})
 }
 
-// --chaos says what the server tells of itself to questions of class CH.
+// --chaos selects what the server says about itself to questions of class CH.
 func TestServeChaos(t *testing.T) {
 	for _, c := range []struct{ chaos, id, version string }{
 		{"id,version", "fra-1", "leeward "},
@@ -509,8 +509,8 @@ func TestServeChaos(t *testing.T) {
 	}
 }
 
-// A shell or a unit file that has a server's own environment names etcd and the admin interface: who asks is told by
-// the server.
+// A shell or a unit file may have a server's own environment, which names both etcd and the admin interface. Verbs that
+// ask then ask the server.
 func TestEnvironmentOfAServer(t *testing.T) {
 	env := []string{"LEEWARD_ETCD=http://127.0.0.1:1", "LEEWARD_ADMIN=127.0.0.1:2", "LEEWARD_ETCD_TIMEOUT=1s"}
 	for _, args := range [][]string{{"status"}, {"explain", "www.example.test", "--client", "192.0.2.1"}} {

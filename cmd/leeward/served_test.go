@@ -12,8 +12,8 @@ import (
 	"leeward/cmd/leeward/embedded"
 )
 
-// A change that writes marks of owners alone is served at once, as servers do not read them: --wait ends, and does not
-// name them as late.
+// A change that writes only marks of owners is served at once, as servers do not read them. --wait ends, and calls no
+// server late.
 func TestMarksAreNotWaitedFor(t *testing.T) {
 	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer stop()

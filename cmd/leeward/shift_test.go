@@ -12,7 +12,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// TestRescheduleKeepsLevels: what is taken out of a schedule has no effect any more, now or later, on any pool's level.
+// TestRescheduleKeepsLevels: taking out what is over changes no pool's level, now or later.
 func TestRescheduleKeepsLevels(t *testing.T) {
 	start := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	pools := []string{"a", "b"}

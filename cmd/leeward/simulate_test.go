@@ -47,7 +47,7 @@ spill: true
 rules: [{nearest: [www-eu, www-us]}]
 `
 
-// simulation is an etcd with resources, and a server that tells who asks.
+// simulation is an etcd with resources, and with a server that reports who asks.
 type simulation struct {
 	t      *testing.T
 	etcd   string
@@ -89,7 +89,7 @@ func (s *simulation) put(key, format string, args ...any) {
 	}
 }
 
-// lives writes what a server that lives says: its heartbeat, that its pools carry so much, and who asks.
+// lives writes what a live server writes: its heartbeat, the load of its pools, and who asks.
 func (s *simulation) lives(eu, us float64) {
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	for pool, load := range map[string]float64{"www-eu": eu, "www-us": us} {
@@ -183,7 +183,7 @@ func TestSimulate(t *testing.T) {
 	}
 }
 
-// What would bring a pool above its max is shown, and not done unless somebody insists.
+// A change that would bring a pool above its max is shown, and made only if somebody insists.
 func TestPreview(t *testing.T) {
 	s := newSimulation(t)
 	s.lives(700, 400)
@@ -198,7 +198,7 @@ func TestPreview(t *testing.T) {
 	if code, out := s.run("", "drain", "region/eu-west", "--force", "-o", "json"); code != 0 || !strings.Contains(out, `"forecast": {`) {
 		t.Errorf("exit %d\n%s", code, out)
 	}
-	// What is over already, and gets no more by it, is no reason.
+	// A pool that is over its max already, and gets no more, is no reason to refuse.
 	s.lives(0, 1100)
 	code, out = s.run("", "drain", "endpoint/www-eu/lb-1")
 	if code != 0 || !strings.Contains(out, "Over its max: www-us (1,100 of 1,000)") {

@@ -15,7 +15,7 @@ import (
 	"leeward/server/history"
 )
 
-// place is an etcd with servers that remember.
+// place is an etcd with servers that keep a history.
 type place struct {
 	t    *testing.T
 	etcd string
@@ -40,7 +40,7 @@ func (p *place) write(text string) string {
 	return found[1]
 }
 
-// knows waits until the server's history has a change up to that revision.
+// knows waits until the server's history reaches that revision.
 func (p *place) knows(s *service, revision string) {
 	p.t.Helper()
 	s.await("the history has revision "+revision, func() bool {
@@ -67,8 +67,8 @@ func (p *place) has(kind, name, text string) {
 	}
 }
 
-// A change is taken back from the history of any server, also of one that was down when it was made and of one that
-// has restarted; what was changed since is not touched; secrets are not in it.
+// The history of any server can undo a change, even if that server was down at the time, or has restarted since.
+// Resources that have changed again are left alone. The history has no secrets.
 func TestUndo(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -101,7 +101,7 @@ http: {path: /a, headers: {Authorization: s3cret}}
 	}
 	p.has("policy", "www.example.test", "ttl: 1m17s")
 
-	// What was changed since is not touched.
+	// A resource that has changed since is left alone.
 	again := p.write("kind: Policy\nname: www.example.test\nttl: 78s\nrules: [{nearest: [www-us, www-eu]}]\n")
 	p.knows(one, again)
 	if status, text := p.undo(one, ttl, "--yes"); status == 0 ||
@@ -114,17 +114,18 @@ http: {path: /a, headers: {Authorization: s3cret}}
 	}
 	p.has("policy", "www.example.test", "ttl: 1m17s")
 
-	// Who never got etcd's answer asks again: it is done, also when the history has seen it.
+	// A client that never got etcd's answer asks again. The change is undone already, and the history may have seen
+	// that.
 	if status, text := p.undo(one, again, "--yes"); status != 0 || !strings.Contains(text, "Nothing to do") {
 		t.Errorf("undo of what is undone: %d %s", status, text)
 	}
 
-	// One is down while a pool is added, and a secret is kept although a field beside it is undone.
+	// One server is down while a pool is added. A secret stays, although a field beside it is undone.
 	one.end()
 	pool := p.write("kind: Pool\nname: www-ap\nregion: eu-west\n")
 	path := p.write("kind: Monitor\nname: web\nhttp: {path: /b, headers: {Authorization: s3cret}}\n")
 	p.knows(two, path)
-	two.end() // and the one that saw it has gone, as for good
+	two.end() // the server that saw it has gone for good
 	one = p.server("one")
 	p.knows(one, path)
 	if status, text := p.undo(one, pool, "--yes"); status != 0 {
@@ -143,7 +144,7 @@ http: {path: /a, headers: {Authorization: s3cret}}
 		t.Errorf("undo beside a secret, again: %d %s", status, text)
 	}
 
-	// A secret itself cannot be undone, and is on no disk and in no answer.
+	// A secret itself cannot be undone. It is on no disk, and in no answer.
 	secret := p.write("kind: Monitor\nname: web\nhttp: {path: /a, headers: {Authorization: s4cret}}\n")
 	p.knows(one, secret)
 	if status, text := p.undo(one, secret, "--yes"); status == 0 || !strings.Contains(text, "keeps no secrets") ||

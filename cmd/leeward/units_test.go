@@ -18,7 +18,7 @@ import (
 	"leeward/cmd/leeward/embedded"
 )
 
-// unit is what a unit of deploy/systemd runs.
+// unit is what a systemd unit of deploy/systemd runs.
 type unit struct {
 	args, environment []string
 	credentials       map[string]string // the file of each
@@ -62,8 +62,8 @@ func readUnit(t *testing.T, name, credentials string) (u unit) {
 	return u
 }
 
-// TestUnitsSettings: each variable that units and their files of settings have, also those that are commented out, is a
-// flag of the verb that the unit runs.
+// TestUnitsSettings: each variable in units and in their files of settings is a flag of the verb that the unit runs,
+// even if the line is commented out.
 func TestUnitsSettings(t *testing.T) {
 	variable := regexp.MustCompile(`(?m)^#?(?:Environment=)?LEEWARD_([A-Z_]+)=`)
 	for name, file := range map[string]string{
@@ -98,7 +98,7 @@ func TestUnitsSettings(t *testing.T) {
 	}
 }
 
-// TestSignUnit: a signer that is started as its unit starts it opens the keys in etcd with what it is handed, says that
+// TestSignUnit: a signer started as its unit starts it opens the keys in etcd with the credentials it gets, says that
 // it is ready, and signs.
 func TestSignUnit(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -115,7 +115,7 @@ func TestSignUnit(t *testing.T) {
 	}
 	secrets := filepath.Join(dir, "key-secrets")
 	write(t, secrets, strings.Repeat("0123456789abcdef", 4)+"\n")
-	if err := os.Chmod(secrets, 0o440); err != nil { // as systemd's copies are
+	if err := os.Chmod(secrets, 0o440); err != nil { // the mode of systemd's copies
 		t.Fatal(err)
 	}
 	var out strings.Builder

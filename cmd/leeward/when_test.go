@@ -15,7 +15,7 @@ func TestParseWhen(t *testing.T) {
 		want string // RFC 3339, or what the error says
 	}{
 		{utc, "22:00", "2026-11-28T22:00:00Z"},
-		{utc, "19:00", "2026-11-29T19:00:00Z"}, // it was half a second ago
+		{utc, "19:00", "2026-11-29T19:00:00Z"}, // that was half a second ago
 		{utc, "19:00:01", "2026-11-28T19:00:01Z"},
 		{utc, "00:00", "2026-11-29T00:00:00Z"},
 		{utc.In(berlin), "22:00", "2026-11-28T22:00:00+01:00"},
@@ -34,7 +34,7 @@ func TestParseWhen(t *testing.T) {
 		{utc, "-3m", "is not a time"},
 		{utc, "24:00", "is not a time"},
 		{utc, "10 pm", "is not a time"},
-		{utc, "2026-12-24T08:00:00", "is not a time"}, // of which zone?
+		{utc, "2026-12-24T08:00:00", "is not a time"}, // in which zone?
 		{utc, "", "is not a time"},
 	} {
 		got, err := parseWhen(tt.in, tt.now)
