@@ -11,7 +11,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// headlined is a status of regions with one pool of two endpoints each.
+// headlined returns a status of regions that have one pool of two endpoints each.
 func headlined(now time.Time, regions ...string) *admin.Status {
 	s := &admin.Status{Time: now}
 	for i, region := range regions {
@@ -33,7 +33,7 @@ func headlined(now time.Time, regions ...string) *admin.Status {
 	return s
 }
 
-// fail takes endpoints out, by the votes of three vantages.
+// fail makes endpoints down, by the votes of three vantages.
 func fail(s *admin.Status, reason string, since time.Time, endpoints ...int) {
 	for _, i := range endpoints {
 		a := &s.Endpoints[i].Addresses[0]
@@ -49,7 +49,7 @@ func gone(s *admin.Status, region int) {
 	s.Regions[region].Available, s.Pools[region].IPv4.Available = 0, false
 }
 
-// Exactly these sentences are on a terminal, on a page and in JSON.
+// A terminal, a page and JSON have exactly these sentences.
 func TestHeadline(t *testing.T) {
 	now := time.Date(2026, 11, 28, 2, 30, 0, 0, time.UTC)
 	at := func(h, m int) time.Time { return time.Date(2026, 11, 28, h, m, 0, 0, time.UTC) }

@@ -10,7 +10,7 @@ import (
 	"leeward/server/history"
 )
 
-// A time that names no zone is UTC, in whichever zone the server is.
+// A time without a zone is UTC, whatever the server's own zone is.
 func TestTimesAreUTC(t *testing.T) {
 	var got []time.Time
 	o := options()
@@ -31,7 +31,7 @@ func TestTimesAreUTC(t *testing.T) {
 			"02:17": "02:17Z", "02:17:30": "02:17:30Z", "2026-11-28T02:17": "2026-11-28T02:17:00Z",
 			"2026-11-28": "2026-11-28T00:00:00Z",
 		} {
-			// The two are asked for at one time of the day, unless the day turns between them.
+			// The test reads both on the same day, unless midnight falls between them.
 			for tries := 3; ; tries-- {
 				got = nil
 				ask(t, h, "GET", "/api/v1/history?since="+text, nil)
@@ -53,7 +53,7 @@ func TestTimesAreUTC(t *testing.T) {
 	}
 }
 
-// Whatever prints a time for people, it is read as it is printed.
+// However a time is printed for people, it can be read back.
 func TestReadPast(t *testing.T) {
 	zone := time.FixedZone("elsewhere", 2*3600)
 	now := time.Date(2026, 11, 29, 11, 4, 0, 0, zone)

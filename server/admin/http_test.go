@@ -163,7 +163,7 @@ func TestForeignHost(t *testing.T) {
 	}
 }
 
-// The name at which people reach the interface, as through a proxy, is one of its own.
+// The interface accepts the name at which people reach it, for example through a proxy.
 func TestOwnName(t *testing.T) {
 	o := options()
 	o.URL = "https://Ns1.example.test"
@@ -189,7 +189,7 @@ func TestErrorsAreJSON(t *testing.T) {
 	}
 }
 
-// A page of another site cannot use what a browser sends by itself; a link to a screen may be followed.
+// A page of another site cannot use credentials that a browser sends by itself, but a link to a screen works.
 func TestCrossSite(t *testing.T) {
 	o := options()
 	o.Token = func() string { return "s3cret" }

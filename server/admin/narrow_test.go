@@ -12,7 +12,7 @@ import (
 	"leeward/server/answer"
 )
 
-// What is left of a status when it is narrowed to one target.
+// What is left of a status that is narrowed to one target.
 func TestNarrow(t *testing.T) {
 	now := time.Date(2026, 11, 28, 2, 30, 0, 0, time.UTC)
 	s := headlined(now, "ap-south", "eu-west", "us-east")
@@ -92,7 +92,7 @@ func TestNarrow(t *testing.T) {
 	}
 }
 
-// A problem that another server has, and this one does not, is told with whose it is.
+// If another server has a problem that this one does not have, the status names that server.
 func TestElsewhere(t *testing.T) {
 	told := func(resource, message string) []admin.Problem {
 		return []admin.Problem{{Resource: resource, Field: "dnssec", Message: message}}
@@ -120,7 +120,7 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
-// Whatever wants attention is left by Ailing and counts as wrong, and what is well does not.
+// Whatever needs attention stays in Ailing and counts as wrong. What is well does not.
 func TestWrong(t *testing.T) {
 	now := time.Date(2026, 11, 28, 2, 30, 0, 0, time.UTC)
 	good := func() *admin.Status {

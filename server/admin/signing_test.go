@@ -2,7 +2,8 @@ package admin
 
 import "testing"
 
-// TestSignerAils: a signer that is not heard of, does not follow its source or lags behind wants attention.
+// TestSignerAils: a signer needs attention if nobody hears of it, if it does not follow its source, or if it lags
+// behind.
 func TestSignerAils(t *testing.T) {
 	well := Server{ID: "s", Signs: true, Fresh: true, Source: Source{State: "following"}, Written: &Written{Zones: 3}}
 	for what, change := range map[string]func(*Server){

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// What cannot be written as JSON is an error that says so, and not an empty page.
+// A value that JSON cannot hold gives an error that says so, not an empty page.
 func TestUnwritable(t *testing.T) {
 	h := &handler{Options: Options{Log: slog.New(slog.DiscardHandler)}}
 	for what, v := range map[string]any{

@@ -48,7 +48,7 @@ func large() *admin.Status {
 	return s
 }
 
-// What the first screen costs beside the status that it is made of, with its sentence.
+// The cost of the first screen, and of its sentence, beyond that of the status behind it.
 func BenchmarkNight(b *testing.B) {
 	s := large()
 	h := console.New(options(s))

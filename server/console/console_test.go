@@ -103,13 +103,13 @@ func get(t *testing.T, h http.Handler, target string) (*http.Response, string) {
 
 var tags = regexp.MustCompile(`(?s)<symbol.*?</symbol>|<[^>]*>`)
 
-// text is a page as it is read.
+// text returns what a reader sees of a page.
 func text(page string) string {
 	page = strings.NewReplacer("&#39;", "'", "&#34;", `"`, "&amp;", "&").Replace(tags.ReplaceAllString(page, " "))
 	return strings.Join(strings.Fields(page), " ")
 }
 
-// The first screen says what is broken, who says so, who gets what instead and what to do.
+// The first screen says what is broken, who says so, who gets what instead, and what to do.
 func TestNight(t *testing.T) {
 	s := night()
 	r, page := get(t, console.New(options(s)), "/")
@@ -146,7 +146,7 @@ func TestNight(t *testing.T) {
 	}
 }
 
-// Where nothing is wrong the page is calm; what operators have taken out is told from what broke.
+// If nothing is wrong the page is calm. It distinguishes what operators have taken out from what broke.
 func TestMood(t *testing.T) {
 	s := &admin.Status{Time: noon, Servers: []admin.Server{{
 		ID: "ns1", Fresh: true,
@@ -181,7 +181,7 @@ func calm() *admin.Status {
 	return s
 }
 
-// A name that is longer than the map is wide is cut there, and whole in its title.
+// A name wider than the map is cut there, and its title has it in full.
 func TestLongNameOnTheMap(t *testing.T) {
 	s := calm()
 	s.Regions[0].Region = strings.Repeat("é", 60)
@@ -196,7 +196,7 @@ func TestLongNameOnTheMap(t *testing.T) {
 	}
 }
 
-// A server that has lost etcd hears of nobody. The page says that once, and does not blame the others.
+// A server that has lost etcd hears of no other server. The page says so once, and does not blame the others.
 func TestCutOff(t *testing.T) {
 	s := calm()
 	s.Servers[0].Source = admin.Source{
@@ -217,7 +217,8 @@ func TestCutOff(t *testing.T) {
 	if read := text(page); !strings.Contains(read, want) {
 		t.Errorf("it says\n%s\nwithout\n%s", read, want)
 	}
-	// Seen from another server, it is that server which is not heard of, once, with what it is as a vantage.
+	// On another server's page, only that server has not been heard of. The page says so once, and says what it is as a
+	// vantage.
 	s = calm()
 	s.Servers[1].Fresh, s.Vantages[1].Fresh, s.Vantages[1].AgeSeconds = false, false, 22
 	s.Headline = s.Say()
@@ -231,7 +232,7 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// Nothing is taken from elsewhere, nothing runs that is not ours, and nobody frames a page.
+// A page takes nothing from elsewhere, runs only our own script, and cannot be framed.
 func TestHeaders(t *testing.T) {
 	_, page := get(t, console.New(options(night())), "/")
 	for _, bad := range []string{"<style", " style=", " onclick=", " onload=", "javascript:", `src="http`, "<script>"} {
@@ -256,7 +257,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// Pages and assets are sent compressed to those who take that, and are the same then.
+// Clients that accept compression get pages and assets compressed, with the same content.
 func TestCompressed(t *testing.T) {
 	h := console.New(options(night()))
 	_, page := get(t, h, "/")
@@ -300,7 +301,7 @@ func TestCompressed(t *testing.T) {
 	}
 }
 
-// What cannot be shown says why and what to do.
+// A page that cannot be shown says why, and what to do.
 func TestFailures(t *testing.T) {
 	o := options(night())
 	o.Status = func(context.Context) (*admin.Status, error) { return nil, errors.New("the server is stopping") }
@@ -314,7 +315,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// Pools are found by a part of their name or region, and by an address of an endpoint, whole.
+// A search finds pools by a part of their name or region, and by the whole address of an endpoint.
 func TestPoolsAreFound(t *testing.T) {
 	h := console.New(options(night()))
 	for q, want := range map[string]string{

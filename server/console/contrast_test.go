@@ -42,8 +42,8 @@ func contrast(a, b [3]float64) float64 {
 	return (max(x, y) + .05) / (min(x, y) + .05)
 }
 
-// All that is read or told apart has the contrast of WCAG 2.2 AA, on light and on dark ground: 4.5 for text, 3 for
-// shapes.
+// Everything that must be read or told apart has the contrast of WCAG 2.2 AA, on light and on dark ground: 4.5 for
+// text, 3 for shapes.
 func TestContrast(t *testing.T) {
 	css, err := os.ReadFile("assets/console.css")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"leeward/server/console"
 )
 
-// Drills are listed and told one by one; where they cannot be read the screen says so, and is not empty.
+// Drills are listed, and each has a page. If they cannot be read, the screen says so instead of being empty.
 func TestDrills(t *testing.T) {
 	o := options(night())
 	reads := 0
@@ -64,7 +64,7 @@ func TestDrills(t *testing.T) {
 	}
 }
 
-// What pools have carried is drawn, with the time since when; what is not known leaves a gap, and is said.
+// The load of pools is drawn, with its start time. A gap shows where it is unknown, and the text says so.
 func TestCourse(t *testing.T) {
 	o := options(night())
 	var asked []string
@@ -95,8 +95,8 @@ func TestCourse(t *testing.T) {
 	}
 }
 
-// A server is linked to at the address that it was started with, over TLS where it says so, and at nothing else: not at
-// a loopback address, which is that of the reader's machine, unless this one is there, too.
+// The page links to a server at the address with which it was started, over TLS if it says so. It does not link to a
+// loopback address, which is the reader's own machine, unless this server is there too.
 func TestOthers(t *testing.T) {
 	s := night()
 	for admin, want := range map[string]string{
@@ -126,7 +126,7 @@ func TestOthers(t *testing.T) {
 			t.Errorf("a server at %s, seen from one at 127.0.0.1:8053: linked to is %v", admin, !linked)
 		}
 	}
-	// The command says where this server is reached.
+	// The command line says where this server is reached.
 	o.Admin = "https://ns1.example.test"
 	if _, page := get(t, console.New(o), "/"); !strings.Contains(text(page), "--admin https://ns1.example.test") {
 		t.Error("commands do not say where this server is reached")

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// all returns the elements of a page, in their order, that are of one of the kinds.
+// all returns the elements of a page that have one of the names, in their order.
 func all(n *html.Node, kinds ...string) (found []*html.Node) {
 	for x := range n.Descendants() {
 		if x.Type == html.ElementNode && slices.Contains(kinds, x.Data) {
@@ -44,8 +44,8 @@ func inside(n *html.Node) string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// Every screen, whatever its fields hold: nothing runs but the one script, nobody frames it, it only reads, other
-// sites' pages get nothing of it, and it can be read and used without seeing it and without a pointer.
+// Every screen, whatever its fields hold: nothing but the one script runs, nobody frames it, it only reads, and other
+// sites' pages get nothing from it. It can be read and used without seeing it, and without a pointer.
 func TestEveryPage(t *testing.T) {
 	for _, text := range []string{"plain", `"><b onclick=x> style=x`} {
 		h := hostile(t, text)
@@ -100,7 +100,7 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-// structure holds what all pages have in common.
+// structure checks what all pages have in common.
 func structure(t *testing.T, target string, page *html.Node) {
 	t.Helper()
 	ids := map[string]bool{}
@@ -172,13 +172,13 @@ func structure(t *testing.T, target string, page *html.Node) {
 			}
 		}
 	}
-	// A shape never stands alone: what it says stands beside it in words.
+	// A shape never stands alone: the same is beside it in words.
 	for _, n := range all(page, "svg") {
 		if strings.HasPrefix(attr(n, "class"), "shape ") && inside(n.Parent) == "" {
 			t.Errorf("%s: a shape has no words beside it", target)
 		}
 	}
-	// What a column means is said on the column, and in the text of the page.
+	// Each column says what it means, and so does the text of the page.
 	listed := map[string]bool{}
 	for _, n := range all(page, "dt") {
 		if n.Parent.Parent.Parent != nil && attr(n.Parent.Parent.Parent, "class") == "means" {
@@ -206,8 +206,8 @@ func structure(t *testing.T, target string, page *html.Node) {
 	}
 }
 
-// Each template is shown by a page of the table, and each column of each says what it means, also those that the table
-// does not show.
+// Each template is shown by a page of the table. Each of its columns says what it means, even one that the table does
+// not show.
 func TestEveryTemplate(t *testing.T) {
 	files, err := filepath.Glob("pages/*.html")
 	if err != nil || len(files) < 10 {

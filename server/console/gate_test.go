@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// However many wait from one address, another waits for one of them at most; who goes away takes no turn; and when all
-// have left the gate is free and remembers nobody.
+// However many wait from one address, a client of another address waits for at most one of them. One that goes away
+// takes no turn. When all have left, the gate is free and remembers nobody.
 func TestGate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		crowd := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 16).Draw(t, "addresses")
@@ -41,7 +41,7 @@ func TestGate(t *testing.T) {
 				mu.Unlock()
 				leave()
 			})
-			for waiting(&g) == before { // it is in the line before the next comes
+			for waiting(&g) == before { // it is in the queue before the next one comes
 				runtime.Gosched()
 			}
 			if gone[i] {
@@ -58,7 +58,7 @@ func TestGate(t *testing.T) {
 		got := map[int]int{}
 		for i, from := range served {
 			got[from]++
-			// All others that wait still have been served since the last time.
+			// All others that still wait have been served since the last time.
 			last := -1
 			for k := i - 1; k >= 0 && last < 0; k-- {
 				if served[k] == from {
@@ -95,7 +95,7 @@ func waiting(g *gate) (n int) {
 	return n
 }
 
-// One address with all streams does not keep others out: the newest of them ends.
+// One address that holds all streams does not keep others out: the newest of its streams ends.
 func TestStreamsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := listeners{most: 4, open: map[*listener]struct{}{}, of: map[string]int{}}

@@ -21,7 +21,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// fill puts the text into every string below v, and something into every list.
+// fill puts the text into every string below v, and an element into every list.
 func fill(v reflect.Value, text string, depth int) {
 	switch v.Kind() {
 	case reflect.String:
@@ -61,7 +61,7 @@ func fill(v reflect.Value, text string, depth int) {
 	}
 }
 
-// hostile returns screens of which every field holds the text.
+// hostile returns screens in which every field holds the text.
 func hostile(t *testing.T, text string) http.Handler {
 	t.Helper()
 	var s admin.Status
@@ -80,7 +80,7 @@ func hostile(t *testing.T, text string) http.Handler {
 		s.Overrides = append(s.Overrides, admin.Override{Target: kind + "/" + text, State: "drain", Reason: text})
 	}
 	for i := range s.Signing.List {
-		s.Signing.List[i].Zone = "example.test" // that there is
+		s.Signing.List[i].Zone = "example.test" // this zone exists
 	}
 	s.Headline = text
 	o := options(&s)
@@ -148,8 +148,8 @@ func everyPage(text string) []string {
 	}
 }
 
-// Whatever names, errors and labels hold, in whichever field: nothing of it runs, nothing breaks out of its place, no
-// control character reaches the browser, and the page stays of bounded size.
+// Whatever names, errors and labels hold, and in whichever field: none of it runs, none of it breaks out of its place,
+// no control character reaches the browser, and the page stays of bounded size.
 func TestHostile(t *testing.T) {
 	for _, text := range []string{
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `javascript:alert(1)`,

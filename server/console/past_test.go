@@ -11,7 +11,7 @@ import (
 	"leeward/server/history"
 )
 
-// The history is told as it was asked for; where it cannot be had the first screen is whole without it.
+// The page shows the part of the history that was asked for. Without the history, the first screen is still whole.
 func TestHistory(t *testing.T) {
 	o := options(night())
 	var asked history.Query
@@ -54,10 +54,10 @@ func TestHistory(t *testing.T) {
 			t.Errorf("the page has no %s", want)
 		}
 	}
-	for since, want := range map[string]time.Time{ // a time without a zone is in UTC, as all that the page shows
+	for since, want := range map[string]time.Time{ // a time without a zone is UTC, like all times of the page
 		"02:17":            time.Date(2026, 11, 28, 2, 17, 0, 0, time.UTC),
 		"11:30:05":         time.Date(2026, 11, 28, 11, 30, 5, 0, time.UTC),
-		"13:00":            time.Date(2026, 11, 27, 13, 0, 0, 0, time.UTC), // it is noon
+		"13:00":            time.Date(2026, 11, 27, 13, 0, 0, 0, time.UTC), // now it is noon
 		"2026-11-27":       time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC),
 		"2026-11-27T02:17": time.Date(2026, 11, 27, 2, 17, 0, 0, time.UTC),
 		"2h":               noon.Add(-2 * time.Hour),

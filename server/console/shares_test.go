@@ -15,7 +15,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// resources are those that the status of night is of.
+// resources are those behind the status of night.
 const resources = `
 {kind: Zone, name: example.test, nameservers: [ns1.example.net], hostmaster: hostmaster@example.test}
 ---
@@ -39,7 +39,7 @@ rules:
   - failover: [{www-eu: 75, www-us: 25}]
 `
 
-// stateOf is what is served of some resources while all endpoints are up.
+// stateOf returns the state that is served for some resources while all endpoints are up.
 func stateOf(t testing.TB, text string) *answer.State {
 	t.Helper()
 	documents, problems := document.Read("zones.yaml", strings.NewReader(text))
@@ -63,7 +63,7 @@ func stateOf(t testing.TB, text string) *answer.State {
 	return &answer.State{Snapshot: s, View: view}
 }
 
-// counted is what was answered: us-east got 1 % of the last minute's answers, and 20 % of five minutes'.
+// counted returns what was answered: us-east got 1 % of the last minute's answers, and 20 % of the last five minutes'.
 func counted(of string, _ int) *answer.Counts {
 	n := func(one, five uint64) answer.Count {
 		return answer.Count{Total: 9 * five, LastMinute: one, LastFiveMinutes: five}
@@ -77,7 +77,7 @@ func counted(of string, _ int) *answer.Counts {
 	}}}
 }
 
-// What was really answered stands beside what was meant, on the map, and on the screens of regions, pools and policies.
+// What was answered stands beside what was intended, on the map and on the screens of regions, pools and policies.
 func TestShares(t *testing.T) {
 	s := night()
 	s.Servers[0].Asked = &steer.Asked{Seconds: 100, Queries: 5000, Orders: []steer.AskedOrder{{
@@ -116,7 +116,8 @@ func TestShares(t *testing.T) {
 	if strings.Count(page, "#s-part") < 2 {
 		t.Error("a share that is far off what was meant is not pointed out")
 	}
-	// Where nobody counts, as in a process that only probes, there is no column of it; before the first query a dash.
+	// A process that only probes counts nothing, and so there is no column. Before the first query, the column has a
+	// dash.
 	all := o.PoolCounts
 	o.Counts, o.PoolCounts = nil, nil
 	if _, page := get(t, console.New(o), "/pools"); strings.Contains(page, "5 min") {

@@ -16,7 +16,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// forecast is what comes of losing us-east.
+// forecast is the forecast for the loss of us-east.
 func forecast() *steer.Forecast {
 	doubts := []string{"nobody says the load of pool www-us"}
 	return &steer.Forecast{Queries: 100, Settled: true, Doubts: doubts, Pools: []steer.PoolForecast{
@@ -28,7 +28,8 @@ func forecast() *steer.Forecast {
 	}}
 }
 
-// What the form asks for is foreseen, as a URL that can be sent; what it cannot mean is told beside the form.
+// The form leads to a URL that can be sent to others, and the page has the forecast. Input that makes no sense is
+// explained beside the form.
 func TestSimulate(t *testing.T) {
 	var asked console.Supposed
 	var fails error
@@ -37,7 +38,7 @@ func TestSimulate(t *testing.T) {
 		asked = q
 		return forecast(), []string{"ns1", "ns2"}, fails
 	}
-	// Each page is another server's: a simulation rests for as long as it took.
+	// Each page comes from another server, because one that has simulated rests for as long as that took.
 	page := func(target string) (int, string, string) {
 		r, page := get(t, console.New(o), target)
 		return r.StatusCode, page, text(page)
@@ -112,7 +113,8 @@ func TestSimulate(t *testing.T) {
 	}
 }
 
-// Simulations run one at a time, an address has one at most, those who wait come in turn, and screens go on.
+// Simulations run one at a time, at most one for each address. Those who wait come in turn, and screens go on
+// meanwhile.
 func TestSimulateTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := options(night())

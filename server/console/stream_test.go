@@ -13,7 +13,7 @@ import (
 	"leeward/server/console"
 )
 
-// lines is a ResponseWriter that hands over each line as it is flushed.
+// lines is a ResponseWriter that hands over each line when it is flushed.
 type lines struct {
 	http.ResponseWriter
 	to chan string
@@ -33,8 +33,8 @@ func (l lines) Flush()                            {}
 func (l lines) SetWriteDeadline(time.Time) error  { return nil }
 func (l lines) SetReadDeadline(_ time.Time) error { return nil }
 
-// A stream says "changed" at a change, once a second at most and once more a second later, and "alive" when nothing has
-// changed for five.
+// A stream says "changed" at a change, at most once a second, and once more a second later. It says "alive" when
+// nothing has changed for five seconds.
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := options(night())
@@ -65,7 +65,7 @@ func TestStream(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		expect("changed", 7*time.Second)
-		expect("changed", 8*time.Second) // the page that was fetched may have been made before the last of them
+		expect("changed", 8*time.Second) // the page may have been made before the last of them
 		expect("alive", 13*time.Second)
 		stop()
 		<-ended
@@ -75,8 +75,8 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// So many streams are open at once, and no more; those that end make room. A stream ends with the process, and after a
-// while by itself.
+// The number of open streams is bounded, and a stream that ends makes room. A stream ends with the process, and by
+// itself after a while.
 func TestStreamsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := options(night())

@@ -15,8 +15,8 @@ import (
 	"leeward/server/history"
 )
 
-// An explanation of a time is asked for by that time, says so, and has a link that stays; a time that is not kept, or
-// is none, is told beside the form.
+// An explanation for a time in the past says which time, and has a link that lasts. A time that is not kept, or that is
+// no time, is explained beside the form.
 func TestExplainThen(t *testing.T) {
 	var asked time.Time
 	var fails error
@@ -31,7 +31,7 @@ func TestExplainThen(t *testing.T) {
 		}
 		return &answer.Explanation{Answer: []string{"then"}, Notes: []string{"what chance drew is not kept"}}, fails
 	}
-	// Each page is another server's: an answer of the past rests for as long as it took.
+	// Each page comes from another server, because one that has answered about the past rests for as long as that took.
 	page := func(query string) (int, string) {
 		r, page := get(t, console.New(o), "/explain?name=www.example.test&client=192.0.2.7"+query)
 		return r.StatusCode, page
@@ -83,8 +83,8 @@ func TestExplainThen(t *testing.T) {
 	}
 }
 
-// Answers of the past come in turn with simulations, one an address at most, and end after ten seconds; explanations of
-// now go on meanwhile.
+// Answers about the past take turns with simulations, at most one for each address, and end after ten seconds.
+// Explanations of the present go on meanwhile.
 func TestExplainThenTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := options(night())

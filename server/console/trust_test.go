@@ -7,7 +7,7 @@ import (
 	"leeward/server/admin"
 )
 
-// Until when signatures hold: quiet while all is well, loud where a zone wants a look.
+// How long signatures hold: quiet while all is well, loud if a zone needs attention.
 func TestTrustSignatures(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	zone := func(name, state string, left time.Duration) admin.SignedZone {
@@ -60,7 +60,7 @@ func TestTrustSignatures(t *testing.T) {
 	}
 }
 
-// The row of a signed zone says how it stands with the parent.
+// The row of a signed zone says whether its parent is right.
 func TestSignedRow(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	expires := now.Add(13 * 24 * time.Hour)

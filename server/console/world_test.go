@@ -46,14 +46,14 @@ func (l *land) ring(arcs []int) string {
 	north, east, west := -90.0, 0.0, 0.0
 	for _, n := range arcs {
 		at, part := [2]float64{}, [][2]float64(nil)
-		for _, step := range l.Arcs[max(n, ^n)] { // each is told from the one before
+		for _, step := range l.Arcs[max(n, ^n)] { // each is relative to the one before
 			at[0], at[1] = at[0]+step[0], at[1]+step[1]
 			part = append(part, [2]float64{
 				at[0]*l.Transform.Scale[0] + l.Transform.Translate[0],
 				at[1]*l.Transform.Scale[1] + l.Transform.Translate[1],
 			})
 		}
-		if n < 0 { // it is gone through from its end
+		if n < 0 { // it runs backwards
 			slices.Reverse(part)
 		}
 		for _, p := range part {
@@ -106,7 +106,7 @@ func trace(line [][2]float64, shift float64) string {
 	return path.String() + "z"
 }
 
-// The map is what the data says. Draw it anew with: go test ./server/console -run TestWorld -draw-world
+// The map is made from the data. Draw it anew with: go test ./server/console -run TestWorld -draw-world
 func TestWorld(t *testing.T) {
 	text, err := os.ReadFile("testdata/land-110m.json")
 	if err != nil {
@@ -132,7 +132,7 @@ func TestWorld(t *testing.T) {
 	}
 }
 
-// Places that everybody knows are where they are: the middle, the edges, and north is up.
+// Well-known places are in the right spot: the middle, the edges, and north is up.
 func TestPlace(t *testing.T) {
 	near := func(what string, got, want float64) {
 		if math.Abs(got-want) > 0.5 {

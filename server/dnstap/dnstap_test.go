@@ -24,7 +24,7 @@ import (
 	"leeward/server/answer"
 )
 
-// followed is a Responder without a snapshot, which tells all queries SERVFAIL, and its Follower.
+// followed is a Responder without a snapshot, which answers all queries with SERVFAIL, and its Follower.
 type followed struct {
 	*Follower
 	worker *answer.Worker
@@ -65,7 +65,7 @@ func follow(t *testing.T, target string, ring int) *followed {
 	return x
 }
 
-// ask has the worker answer one query, and returns both messages.
+// ask lets the worker answer one query, and returns both messages.
 func (f *followed) ask(name string) (query, response []byte) {
 	query, _ = new(dns.Msg).SetQuestion(name, dns.TypeA).Pack()
 	client := netip.MustParseAddrPort("192.0.2.7:4711")
@@ -84,7 +84,7 @@ func until(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// read reads messages from a stream by the reference's reader.
+// read reads messages from a stream with the reference implementation.
 func read(t *testing.T, c io.ReadWriter, both bool, message func(*golang.Dnstap) (more bool)) {
 	t.Helper()
 	r, err := golang.NewReader(c, &golang.ReaderOptions{Bidirectional: both})
@@ -113,7 +113,7 @@ func read(t *testing.T, c io.ReadWriter, both bool, message func(*golang.Dnstap)
 	}
 }
 
-// The reference implementation reads what went in, over a socket; and again from another reader that comes later.
+// The reference implementation reads what went in, over a socket, and so does another reader that comes later.
 func TestReferenceReads(t *testing.T) {
 	for _, network := range []string{"unix", "tcp"} {
 		t.Run(network, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestReferenceReads(t *testing.T) {
 				})
 				c.Close() // the reader goes away
 				if round == 0 {
-					// who writes finds out by writing; some of what was written then is lost, and counted
+					// The writer notices only by writing. Some of what was written meanwhile is lost, and counted.
 					until(t, "a write fails", func() bool {
 						q, r := f.ask("lost.example.test.")
 						lost[string(q)], lost[string(r)] = true, true
@@ -180,7 +180,8 @@ func TestReferenceReads(t *testing.T) {
 	}
 }
 
-// A reader that hangs, or takes only the call, holds nobody: what is newest is dropped and counted, and the end comes.
+// A reader that hangs, or only accepts the connection, holds nobody up. The newest messages are dropped and counted,
+// and the end comes.
 func TestReaderHangs(t *testing.T) {
 	for name, greets := range map[string]bool{"before the greeting": false, "after it": true} {
 		t.Run(name, func(t *testing.T) {
@@ -212,7 +213,7 @@ func TestReaderHangs(t *testing.T) {
 	}
 }
 
-// A FIFO that nobody reads holds nobody. When somebody reads it, messages come.
+// A FIFO without a reader holds nobody up. Once somebody reads it, messages come.
 func TestFIFO(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
@@ -238,8 +239,8 @@ func TestFIFO(t *testing.T) {
 	}
 }
 
-// SIGHUP after a file was moved away begins a new one, and nothing is lost between the two. A file that was there
-// before is kept beside it.
+// When a file was moved away, SIGHUP begins a new one, and nothing is lost between the two. A file that was there
+// before is kept beside the new one.
 func TestRotation(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "tap")
@@ -256,7 +257,7 @@ func TestRotation(t *testing.T) {
 		until(t, "all is written", func() bool { return f.messages.Load() == 2*sent })
 	}
 	send(100)
-	f.Reopen() // not moved: it goes on
+	f.Reopen() // the file was not moved, so it goes on
 	send(50)
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)

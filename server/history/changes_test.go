@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A thousand changes, and more, are there after a night in which verdicts have pushed out everything else.
+// A thousand changes and more remain after a night in which verdicts have pushed out everything else.
 func TestChangesOutliveVerdicts(t *testing.T) {
 	c := &clock{now: noon}
 	o := Options{Folder: filepath.Join(t.TempDir(), "history"), Octets: 4 << 20, Now: c.Now}
@@ -35,7 +35,7 @@ func TestChangesOutliveVerdicts(t *testing.T) {
 	if got := all(t, k, Query{Of: "change"}); len(got) != 0 {
 		t.Fatalf("%d changes are among the events: this test does not push them out", len(got))
 	}
-	// Another history begins anew, and what a start finds again counts once.
+	// With another history, counting begins anew. What a start finds again counts once.
 	k.add(Event{Kind: Source, Anew: true, Time: noon})
 	for range 2 {
 		k.add(Event{Kind: Changed, Revision: 7, Time: noon, Changes: []Change{{Resource: "pools/1", Revision: 7}}})

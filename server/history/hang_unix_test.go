@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A sync that hangs holds up nobody who reads: it is one a second, and takes as long as the disk likes.
+// A sync that hangs holds up no reader. There is at most one sync a second, and it may take as long as the disk needs.
 func TestReadWhileSyncing(t *testing.T) {
 	j := Open(Options{Folder: filepath.Join(t.TempDir(), "history"), Now: func() time.Time { return noon }})
 	j.all((*book).open)
@@ -21,7 +21,7 @@ func TestReadWhileSyncing(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mkfifo(path, 0o600); err != nil { // who opens it waits until somebody writes to it
+	if err := syscall.Mkfifo(path, 0o600); err != nil { // opening it waits for a writer
 		t.Fatal(err)
 	}
 	done := make(chan struct{})

@@ -36,7 +36,7 @@ func (c *clock) pass(d time.Duration) {
 
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-// begin runs a journal until the test, or end, ends it.
+// begin runs a journal until the end of the test, or until end is called.
 func begin(t testing.TB, o Options) (j *Journal, end func()) {
 	t.Helper()
 	j = Open(o)
@@ -59,7 +59,7 @@ func flush(t testing.TB, j *Journal) {
 	}
 }
 
-// all reads everything in pages of so many, and holds what pages promise.
+// all reads everything in pages of so many events, and checks what pages promise.
 func all(t testing.TB, j *Journal, q Query) (events []Event) {
 	t.Helper()
 	for {
@@ -88,11 +88,11 @@ func texts(events []Event) (all []string) {
 	return all
 }
 
-// An event is there after a restart, also after one that closed nothing; its number goes on.
+// An event survives a restart, even if nothing was closed, and numbers go on from it.
 func TestRestart(t *testing.T) {
 	c := &clock{now: noon}
 	o := Options{Folder: filepath.Join(t.TempDir(), "history"), Now: c.Now}
-	j, _ := begin(t, o) // is never closed before the others, as by SIGKILL
+	j, _ := begin(t, o) // never closed before the others, as after SIGKILL
 	j.Add(Event{Kind: Server, Text: "one"}, nil)
 	j.Add(Event{Kind: Changed, Text: "two"}, func(e *Event) { e.Changes = []Change{{Resource: "pools/a", Is: []byte(`{}`)}} })
 	flush(t, j)
@@ -121,7 +121,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// Wherever the last file is cut off, or whatever is at its end, what was whole before is there and said to be all.
+// Wherever the last file is cut off, and whatever is at its end, all whole events are there, and the page says that
+// they are all.
 func TestTorn(t *testing.T) {
 	c := &clock{now: noon}
 	whole := filepath.Join(t.TempDir(), "history")
@@ -159,7 +160,7 @@ func TestTorn(t *testing.T) {
 			if torn != strings.Contains(said.String(), "cut off") {
 				t.Errorf("cut at %d with %q behind it: the log says %q", cut, tail, said.String())
 			}
-			// What a later start finds is whole.
+			// A later start finds only whole events.
 			again := Open(Options{Folder: folder, Now: c.Now})
 			again.book.open()
 			if got := texts(all(t, again, Query{})); len(got) != want+1 {
@@ -169,7 +170,7 @@ func TestTorn(t *testing.T) {
 	}
 }
 
-// A line in the middle that is not as it was written is passed over.
+// A line in the middle that has been damaged is skipped.
 func TestSpoilt(t *testing.T) {
 	c := &clock{now: noon}
 	o := Options{Folder: filepath.Join(t.TempDir(), "history"), Now: c.Now}
@@ -194,7 +195,7 @@ func TestSpoilt(t *testing.T) {
 	}
 }
 
-// The files stay within their bounds, in octets and days; the newest events stay.
+// The files stay within their bounds of octets and days, and the newest events stay.
 func TestBounds(t *testing.T) {
 	c := &clock{now: noon}
 	o := Options{Folder: filepath.Join(t.TempDir(), "history"), Octets: 4 << 20, Age: 24 * time.Hour, Now: c.Now}
@@ -245,7 +246,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// Where there is no folder everything is in memory, bounded, and the page says so.
+// Without a folder, everything is in memory and bounded, and the page says so.
 func TestInMemory(t *testing.T) {
 	j, _ := begin(t, Options{})
 	for i := range 10_000 {
@@ -263,8 +264,8 @@ func TestInMemory(t *testing.T) {
 	}
 }
 
-// A disk that takes nothing is told once; what happened meanwhile is in memory; when the disk takes something again,
-// it has a line that says what it lacks.
+// A disk that accepts no write is reported once, and what happens meanwhile stays in memory. When the disk accepts
+// writes again, it gets a line that says what is missing.
 func TestFullDisk(t *testing.T) {
 	var said bytes.Buffer
 	c := &clock{now: noon}
@@ -305,15 +306,15 @@ func TestFullDisk(t *testing.T) {
 func hanging(t *testing.T) (o Options, hangs <-chan struct{}, release func()) {
 	begun, end := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	o = Options{Folder: filepath.Join(t.TempDir(), "history"), Now: func() time.Time { // which each write asks for
+	o = Options{Folder: filepath.Join(t.TempDir(), "history"), Now: func() time.Time { // every write asks for the time
 		once.Do(func() { close(begun); <-end })
 		return noon
 	}}
 	return o, begun, sync.OnceFunc(func() { close(end) })
 }
 
-// Who adds never waits, not even for a disk that hangs; what does not fit is counted, and told when there is room. Who
-// reads is told what is in memory.
+// Adding never waits, not even for a disk that hangs. Events that do not fit are counted, and reported once there is
+// room. Readers get what is in memory.
 func TestNobodyWaits(t *testing.T) {
 	o, hangs, release := hanging(t)
 	j := Open(o)
@@ -343,7 +344,7 @@ func TestNobodyWaits(t *testing.T) {
 	}
 }
 
-// Until it is known where the files end, who reads waits, and gives up with the request.
+// A reader waits until the ends of the files are known, and gives up with its request.
 func TestReadBeforeOpen(t *testing.T) {
 	o, _, release := hanging(t)
 	release()
@@ -359,7 +360,7 @@ func TestReadBeforeOpen(t *testing.T) {
 	}
 }
 
-// What a line begins with is what JSON says of it, whatever is in the event.
+// The head of a line agrees with its JSON, whatever the event has.
 func TestHeads(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		j := Open(Options{})
@@ -383,7 +384,7 @@ func TestHeads(t *testing.T) {
 		if _, quick := headOf(text); !quick && (want.Kind == Verdict || want.Kind == Sighted) {
 			r.Errorf("%s\nis not read the quick way", line)
 		}
-		for cut := range text { // nothing else is taken for one
+		for cut := range text { // nothing else is mistaken for a head
 			if h, ok := headOf(text[:cut]); ok && (h.number != want.Number || !h.time.Equal(want.Time)) {
 				r.Errorf("%s\nbegins with %+v", text[:cut], h)
 			}
@@ -391,8 +392,8 @@ func TestHeads(t *testing.T) {
 	})
 }
 
-// Whatever comes together is written at once, and is what it would be if each event were written alone: the same lines
-// in files that are as full, what the disk did not take counted the same.
+// Events that come together are written at once. The result is the same as if each were written alone: the same lines
+// in files that are equally full, and the same count of what the disk did not take.
 func TestWrittenTogether(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		dir, err := os.MkdirTemp(t.TempDir(), "")
@@ -408,7 +409,7 @@ func TestWrittenTogether(t *testing.T) {
 			books[i].open()
 		}
 		for range rapid.IntRange(1, 8).Draw(r, "turns") {
-			if rapid.IntRange(0, 2).Draw(r, "disk") == 0 { // it takes nothing, or takes again
+			if rapid.IntRange(0, 2).Draw(r, "disk") == 0 { // it takes nothing, or takes writes again
 				for i := range books {
 					folder, away := books[i].Folder, books[i].Folder+".away"
 					books[i].rest()
@@ -456,8 +457,8 @@ func TestWrittenTogether(t *testing.T) {
 	})
 }
 
-// While the disk hangs, what waits is bounded in what it holds, too; the one that is alone always has room. What is
-// dropped is told between what came before and what came after.
+// While the disk hangs, what waits is bounded in size, too, but a single event always has room. A line says what was
+// dropped, between what came before and what came after.
 func TestWhatWaitsIsBounded(t *testing.T) {
 	o, hangs, release := hanging(t)
 	j := Open(o)
@@ -499,7 +500,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	}
 }
 
-// A clock that is set back is told, and the order stays.
+// A clock that was set back is reported, and the order stays.
 func TestClockSetBack(t *testing.T) {
 	c := &clock{now: noon}
 	j, _ := begin(t, Options{Folder: filepath.Join(t.TempDir(), "history"), Now: c.Now})
@@ -519,7 +520,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// Texts from outside come back as they were, but for their length.
+// Texts from outside come back as they were, except for their length.
 func TestHostile(t *testing.T) {
 	j, _ := begin(t, Options{Folder: filepath.Join(t.TempDir(), "history")})
 	hostile := []string{
@@ -546,7 +547,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// Pages have exactly what a plain filter of all events has, whatever is asked for, in memory, on disk or both.
+// Pages have exactly what a plain filter of all events gives, for any query, in memory, on disk, or both.
 func TestPages(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		c := &clock{now: noon}

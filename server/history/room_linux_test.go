@@ -12,8 +12,8 @@ import (
 	"leeward/zones/disk"
 )
 
-// On a small disk a history leaves room for what a restart needs, and drops its oldest files for that. At rest it holds
-// no file, so the disk can be made read-only.
+// On a small disk, a history leaves room for what a restart needs, and drops its oldest files for that. At rest it has
+// no open file, so the disk can be made read-only.
 func TestHistoryLeavesRoom(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root mounts disks")

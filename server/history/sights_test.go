@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What the server saw is on no page and outlives what happened; where some of it is missing, that is told, and between
-// which times.
+// What the server saw is on no page, and stays longer than events. If some of it is missing, the gap and its times are
+// reported.
 func TestSights(t *testing.T) {
 	c := &clock{now: noon}
 	o := Options{Folder: filepath.Join(t.TempDir(), "history"), Octets: 4 << 20, Now: c.Now}
@@ -70,8 +70,8 @@ func TestSights(t *testing.T) {
 	}
 }
 
-// What is told of a time is all that a reader of everything needs: from the last that begins to the next after it, and
-// what begins later, with the same gaps.
+// For a time, the journal gives everything that a reader needs: from the last sight that begins before it to the next
+// one after it, then later beginnings, with the same gaps.
 func TestSightsOfATime(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		j := Open(Options{Now: func() time.Time { return noon }})
@@ -116,8 +116,8 @@ func TestSightsOfATime(t *testing.T) {
 	})
 }
 
-// BenchmarkSights asks what was seen at a time of a day of which the files are full, in which all was told every ten
-// minutes; and the same of a history in which nothing says where a reader can begin.
+// BenchmarkSights asks what was seen at a time, on a day whose files are full and in which everything was written every
+// ten minutes. It asks the same of a history in which nothing says where a reader can begin.
 func BenchmarkSights(b *testing.B) {
 	for _, marked := range []bool{true, false} {
 		b.Run(fmt.Sprintf("marked=%v", marked), func(b *testing.B) {
@@ -142,7 +142,8 @@ func BenchmarkSights(b *testing.B) {
 	}
 }
 
-// Of several files of changes, what is since a time is read, and of that what is needed. What is older is no gap.
+// Of several files of changes, only those since the time are read, and only what is needed of them. What is older is no
+// gap.
 func TestEachChange(t *testing.T) {
 	j := Open(Options{Folder: filepath.Join(t.TempDir(), "history"), Now: func() time.Time { return noon }})
 	j.changes.open()
@@ -152,7 +153,7 @@ func TestEachChange(t *testing.T) {
 	keys := []string{"pools/a", "pools/b", `pools/"c`}
 	for i := range changes {
 		e := Event{Kind: Changed, Time: at(i), Changes: []Change{{Resource: keys[i%3], Is: value}}}
-		if i%30 == 0 { // the same event is about both
+		if i%30 == 0 { // one event is about both
 			e.Changes = append(e.Changes, Change{Resource: "pools/b", Is: value})
 		}
 		j.changes.keep(e)
@@ -176,7 +177,7 @@ func TestEachChange(t *testing.T) {
 			}
 		})
 		for i := max(since, 0); i < changes; i++ {
-			switch { // what has a name that must be decoded comes, too
+			switch { // a name that must be decoded occurs, too
 			case i%30 == 0:
 				want = append(want, fmt.Sprint(at(i).Sub(noon), 2))
 			case i%3 > 0:

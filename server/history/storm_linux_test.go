@@ -21,7 +21,7 @@ func spent(b *testing.B) time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// verdict is an event as the loop tells it.
+// verdict is an event in the form that the loop adds.
 func verdict(i int) (Event, func(*Event)) {
 	endpoint := fmt.Sprintf("pool-%d/lb-%d", i%1000, i%10)
 	pool, _, _ := strings.Cut(endpoint, "/")
@@ -35,8 +35,8 @@ func verdict(i int) (Event, func(*Event)) {
 	}
 }
 
-// BenchmarkStorm tells of 10,000 verdicts: all at once, and 20 in each turn of the loop, every 5 ms. It says what one
-// costs in processor time, how long who tells waits, and how long until all is kept.
+// BenchmarkStorm adds 10,000 verdicts: all at once, and 20 in each turn of the loop, every 5 ms. It reports the
+// processor time of one verdict, how long the loop waits, and how long until all are written.
 func BenchmarkStorm(b *testing.B) {
 	const events = 10_000
 	for _, pace := range []struct {
@@ -90,7 +90,7 @@ func writes(t *testing.T) (n int) {
 	return n
 }
 
-// TestFewWrites: a storm that waits when the writer comes to it is written in few calls, not in one for each event.
+// TestFewWrites: a storm that waits for the writer is written in few calls, not in one for each event.
 func TestFewWrites(t *testing.T) {
 	const events = 5000
 	j := Open(Options{Folder: filepath.Join(t.TempDir(), "history")})

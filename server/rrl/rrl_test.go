@@ -119,8 +119,8 @@ func TestAgainstTheDefinition(t *testing.T) {
 	})
 }
 
-// However many workers share it, a bucket lets through what it holds, and a little more only for races lost again and
-// again.
+// However many workers share it, a bucket lets through what it holds. A little more gets through only if races are lost
+// again and again.
 func TestLimitHoldsForAllWorkersTogether(t *testing.T) {
 	const rate, workers = 1000, 8
 	l := newLimiter(t, Options{Rate: rate})
@@ -142,9 +142,9 @@ func TestLimitHoldsForAllWorkersTogether(t *testing.T) {
 	}
 }
 
-// A flood from every prefix at once fills the table, makes the limit milder and never stricter, and is forgotten. Loops
-// look at the clock once a batch, so one is behind the other by as long as a batch takes. However they take turns,
-// within a second of each other, a bucket gives no more than it holds and what has come in.
+// A flood from every prefix at once fills the table. It makes the limit milder and never stricter, and it is forgotten
+// later. Loops look at the clock once a batch, so one may be behind another by the length of a batch. However they take
+// turns, within a second of each other, a bucket gives no more than it holds and what has come in.
 func TestClocksBehindEachOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rate := rapid.SampledFrom([]int{1, 2, 10, 100, 1000, 100_000}).Draw(t, "rate")

@@ -15,7 +15,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// handler answers as the real handlers do: a refusal, an update that is signed, or a zone in many messages.
+// handler answers as the real handlers do: with a refusal, a signed update, or a zone in many messages.
 func handler(ctx context.Context, x *answer.Exchange) {
 	m := append([]byte(nil), x.Request...)
 	m[2] |= 0x80
@@ -54,8 +54,8 @@ func asked(t testing.TB) map[string][]byte {
 	return all
 }
 
-// TestDeafClientsShutNobodyOut: whatever clients ask for that do not read, as many of them as there is room for and
-// from many addresses, others are answered a moment later: questions, and what is answered later.
+// TestDeafClientsShutNobodyOut: clients that do not read ask for anything, fill all places, and come from many
+// addresses. A moment later others are still answered: queries, and what is answered later.
 func TestDeafClientsShutNobodyOut(t *testing.T) {
 	const room, each = 170, 10
 	for name, request := range asked(t) {
@@ -68,7 +68,7 @@ func TestDeafClientsShutNobodyOut(t *testing.T) {
 			flood = []byte(strings.Repeat(string(flood), 20))
 			stop := make(chan struct{})
 			for n := range room + each {
-				go func() { // and again, whenever it is thrown out
+				go func() { // it connects again whenever it is thrown out
 					for {
 						conn, _, ended := piped(s, fmt.Sprintf("192.0.2.%d", 1+n/each))
 						go func() { _, _ = conn.Write(flood) }()
@@ -102,7 +102,7 @@ func TestDeafClientsShutNobodyOut(t *testing.T) {
 						_, err = (&dns.Conn{Conn: conn}).ReadMsg()
 					}
 					_ = conn.Close()
-					if err == nil || try == 2 { // as resolvers do
+					if err == nil || try == 2 { // resolvers do the same
 						break
 					}
 				}

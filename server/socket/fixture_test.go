@@ -43,7 +43,7 @@ func newFixture(t testing.TB) *fixture {
 	return &fixture{snapshot: shot, down: map[string]bool{}}
 }
 
-// state is what to publish now.
+// state is what should be published now.
 func (f *fixture) state() answer.State {
 	view := steer.NewView(f.snapshot.Program(), steer.Sight{State: func(target health.Target) health.State {
 		if f.down[target.Endpoint] {
@@ -60,7 +60,7 @@ type setup struct {
 	answers answer.Options
 }
 
-// later has a handler answer every kind of message that is not a query.
+// later lets a handler answer every kind of message that is not a query.
 func (s *setup) later(h answer.Handler) {
 	s.answers.Handlers = answer.Handlers{Transfer: h, Notify: h, Update: h}
 }

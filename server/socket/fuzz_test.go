@@ -7,8 +7,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// FuzzStream: whatever a client sends, each whole request is answered, handed over or ends the connection, so that a
-// stream always makes headway; and nothing panics.
+// FuzzStream: whatever a client sends, each whole request is answered, is handed over, or ends the connection. So a
+// stream always makes headway, and nothing panics.
 func FuzzStream(f *testing.F) {
 	f.Add(append(frame(f, "mail.example.test.", dns.TypeA, 1), frame(f, "example.test.", dns.TypeAXFR, 2)...))
 	f.Add([]byte{0, 0, 0, 1, 0})

@@ -15,7 +15,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// echo answers a message with as many copies of its header as its ID says, QR set.
+// echo answers a message with copies of its header with QR set, as many as its ID says.
 func echo(_ context.Context, x *answer.Exchange) {
 	if binary.BigEndian.Uint16(x.Request) == 13 {
 		panic("thirteen")
@@ -79,7 +79,7 @@ func TestLaterOverUDP(t *testing.T) {
 	}
 }
 
-// TestLaterOverTCP: what is answered later is answered in their turn, with any number of messages.
+// TestLaterOverTCP: what is answered later is answered in its turn, with any number of messages.
 func TestLaterOverTCP(t *testing.T) {
 	s := started(t, func(o *setup) { o.later(echo) })
 	c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(s.Addrs()[0].Port()))))
@@ -119,7 +119,7 @@ func TestLaterOverTCP(t *testing.T) {
 	}
 }
 
-// TestFaultOfAHandler: a handler that panics costs that message and no more.
+// TestFaultOfAHandler: a handler that panics costs that one message.
 func TestFaultOfAHandler(t *testing.T) {
 	s := started(t, func(o *setup) { o.later(echo) })
 	m := new(dns.Msg).SetNotify("example.test.")

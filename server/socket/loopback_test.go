@@ -8,8 +8,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// BenchmarkLoopback is a query and its response over the sockets of this machine, for each Transport of moving
-// datagrams: what it costs includes the client, which has a window of datagrams under Transport.
+// BenchmarkLoopback is a query and its response over the sockets of this machine, for each way of moving datagrams. Its
+// cost includes the client, which keeps a window of datagrams under way.
 func BenchmarkLoopback(b *testing.B) {
 	const window = 64
 	for name, portable := range paths() {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Datagrams that find a full receive buffer are counted, and the count stays when the socket is closed.
+// Datagrams that find a full receive buffer are counted, and the count remains after the socket is closed.
 func TestOverflowIsCounted(t *testing.T) {
 	fd, err := batchSocket(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// asker is a socket that is told which responses came as one message: on the loopback interface nothing cuts them up
-// before a receiver that wants them whole.
+// asker is a socket that learns which responses came as one message. The loopback interface does not cut a message up
+// before it reaches a receiver that wants it whole.
 type asker struct {
 	*net.UDPConn
 	t *testing.T
@@ -54,13 +54,13 @@ func (a asker) ask(id uint16, name string, kind uint16) {
 	}
 }
 
-// responses reads n of them, by ID, and how many were in the largest message.
+// responses reads n responses, by ID, and returns how many were in the largest message.
 func (a asker) responses(n int) (all map[uint16]*dns.Msg, most int) {
 	a.t.Helper()
 	all = map[uint16]*dns.Msg{}
 	buffer, control := make([]byte, 1<<16), make([]byte, 256)
 	for len(all) < n {
-		_ = a.SetReadDeadline(time.Now().Add(20 * time.Second)) // for a broken server only
+		_ = a.SetReadDeadline(time.Now().Add(20 * time.Second)) // only for a broken server
 		size, c, _, _, err := a.ReadMsgUDP(buffer, control)
 		if err != nil {
 			a.t.Fatalf("%d of %d responses: %v", len(all), n, err)
@@ -90,7 +90,7 @@ func (a asker) responses(n int) (all map[uint16]*dns.Msg, most int) {
 	return all, most
 }
 
-// The same questions have the same answers, whether they leave together or the kernel does not want them so.
+// The same questions get the same answers, whether they leave together or the kernel refuses that.
 func TestResponsesToOneSocketLeaveTogether(t *testing.T) {
 	listen := map[string]string{"IPv4": "127.0.0.1:0", "IPv4 wildcard": "0.0.0.0:0"}
 	if haveIPv6(t) {
@@ -117,7 +117,7 @@ func TestResponsesToOneSocketLeaveTogether(t *testing.T) {
 				}
 				loop := s.loops[0].(*batchLoop)
 				to := s.Addrs()[0]
-				if refused { // who does without checksums cannot have messages cut up
+				if refused { // a message cannot be cut up without checksums
 					option, level := unix.SO_NO_CHECK, unix.SOL_SOCKET
 					if to.Addr().Is6() {
 						option, level = unix.UDP_NO_CHECK6_TX, unix.SOL_UDP
@@ -180,8 +180,8 @@ func TestResponsesToOneSocketLeaveTogether(t *testing.T) {
 	}
 }
 
-// Whatever is asked and whatever of it is answered, in batch after batch: each response is in one message, which goes
-// to whom it answers, from where it was asked, with nothing of another length in it.
+// Whatever is asked, and whatever of it is answered, in batch after batch: each response is in one message, which goes
+// to the client that asked, from the address that was asked. All parts of a message have the same length.
 func TestEveryResponseIsInOneMessage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		wildcard := rapid.Bool().Draw(t, "wildcard")
@@ -189,7 +189,7 @@ func TestEveryResponseIsInOneMessage(t *testing.T) {
 		for range rapid.IntRange(1, 4).Draw(t, "batches") {
 			b.replies.clear()
 			b.used, b.received = 0, rapid.IntRange(1, batchSize).Draw(t, "received")
-			answered := map[*byte]int{} // by their first octet, the request
+			answered := map[*byte]int{} // keyed by the first octet of the request
 			for i := range b.received {
 				b.names[i] = [unix.SizeofSockaddrInet6]byte{
 					unix.AF_INET, 0, 0,
@@ -262,8 +262,8 @@ func TestEveryResponseIsInOneMessage(t *testing.T) {
 	})
 }
 
-// While queries come a loop keeps its P, on one processor too, and the world can be stopped all the same. When none
-// come it gives it back.
+// While queries come, a loop keeps its P, even on one processor, and the world can still be stopped. When no query
+// comes, it gives the P back.
 func TestALoopKeepsItsPWhileQueriesCome(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	s := started(t, func(o *setup) { o.Workers = 1 })
@@ -281,7 +281,7 @@ func TestALoopKeepsItsPWhileQueriesCome(t *testing.T) {
 	}
 	seats(1)
 	for end := time.Now().Add(20 * time.Second); s.seats.free.Load() != 0; {
-		// two interruptions may have come since the query
+		// Two interruptions may have come since the query.
 		if time.Now().After(end) {
 			t.Fatal("queries come, and the loop does not keep its P")
 		}

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// paths are the ways in which datagrams can be moved: every test on sockets is run for each.
+// paths are the ways to move datagrams. Every test with sockets runs for each.
 func paths() map[string]bool {
 	p := map[string]bool{"portable": true}
 	if runtime.GOOS == "linux" {
@@ -26,8 +26,8 @@ func paths() map[string]bool {
 	return p
 }
 
-// started returns a server that answers from the fixture. It is stopped, and looked over for what it leaves behind,
-// when the test ends.
+// started returns a server that answers from the fixture. When the test ends, the server is stopped, and checked for
+// what it leaves behind.
 func started(t *testing.T, change ...func(*setup)) *Server {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
@@ -48,7 +48,7 @@ func stop(t *testing.T, s *Server) {
 	}
 }
 
-// exchange asks an address over a protocol; the deadline is there for a broken server only.
+// exchange asks an address over a protocol. The deadline is only for a broken server.
 func exchange(t *testing.T, protocol string, to netip.AddrPort, m *dns.Msg) *dns.Msg {
 	t.Helper()
 	c := dns.Client{Net: protocol, Timeout: 20 * time.Second}
@@ -126,7 +126,7 @@ func TestAnswersOverSockets(t *testing.T) {
 	}
 }
 
-// On a wildcard, the answer comes from the address that was asked: a connected client would not see another's.
+// On a wildcard socket, the answer comes from the address that was asked. A connected client would not see any other.
 func TestWildcardAnswersFromTheAddressAsked(t *testing.T) {
 	for name, portable := range paths() {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestListenIsRead(t *testing.T) {
 	}
 }
 
-// Whoever asks after Publish has returned is answered from what was published.
+// A query that is sent after Publish has returned is answered from what was published.
 func TestPublishUnderLoad(t *testing.T) {
 	for name, portable := range paths() {
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestPublishUnderLoad(t *testing.T) {
 	}
 }
 
-// Whatever had reached the server's sockets when it was told to stop is answered.
+// Whatever had reached the server's sockets before it was told to stop is answered.
 func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 	for name, portable := range paths() {
 		t.Run(name, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 			defer stream.Close()
 			request, _ := question("mail.example.test.", dns.TypeA).Pack()
 			framed := append([]byte{byte(len(request) >> 8), byte(len(request))}, request...)
-			const datagrams = 100 // few enough for any receive buffer, on loopback none is lost
+			const datagrams = 100 // few enough for any receive buffer: loopback loses none
 			for range datagrams {
 				if _, err := conn.Write(request); err != nil {
 					t.Fatal(err)
@@ -297,7 +297,7 @@ func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 	}
 }
 
-// A client that takes nothing holds the stop up for as long as the context lets it.
+// A client that reads nothing delays the stop for as long as the context allows.
 func TestShutdownCutsOffWhoDoesNotRead(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	s := newServer(t)
@@ -326,7 +326,7 @@ func TestShutdownCutsOffWhoDoesNotRead(t *testing.T) {
 	}
 }
 
-// Datagrams are answered for as long as streams keep the server: nobody's query goes to a socket that is not read.
+// Datagrams are answered for as long as streams keep the server: no query goes to a socket that nobody reads.
 func TestDatagramsAreAnsweredToTheLast(t *testing.T) {
 	for name, portable := range paths() {
 		t.Run(name, func(t *testing.T) {
@@ -398,8 +398,8 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// Datagrams that are no queries are dropped, or refused where they are longer than a request may be, and counted, and
-// do not disturb those around them.
+// Datagrams that are no queries are dropped and counted, or refused if they are longer than a request may be. They do
+// not disturb their neighbours.
 func TestNoise(t *testing.T) {
 	for name, portable := range paths() {
 		t.Run(name, func(t *testing.T) {
