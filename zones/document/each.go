@@ -46,11 +46,12 @@ func (s *documentSet) addEach(n *node, line int, items *node) {
 			return
 		}
 	}
-	before := len(s.problems)
+	before, mark := len(s.problems), s.held.mark()
 	for _, word := range words {
 		if one := s.substitute(&template, word); s.full == nil {
 			s.add(&one)
 		}
+		s.held.release(mark)
 	}
 	s.problems = append(s.problems[:before], distinct(s.problems[before:])...)
 }
@@ -109,6 +110,10 @@ func (s *documentSet) substitute(n *node, word string) node {
 	text := strings.ReplaceAll(n.text, eachText, word)
 	if s.made += 64 + len(text); s.made > maxFile {
 		s.full = errTooMuch
+		return node{}
+	}
+	if err := s.held.add(nodeCost + len(text)); err != nil {
+		s.full = err
 		return node{}
 	}
 	c := node{shape: n.shape, line: n.line, text: text}

@@ -83,7 +83,7 @@ func TestEachIsBounded(t *testing.T) {
 	b.WriteString("]}")
 	read := 0
 	keep := func(*zones.Document) (bool, error) { read++; return false, nil }
-	if _, problems := ReadThrough("big.json", strings.NewReader(b.String()), keep); read == 0 || read > 256 ||
+	if _, problems := ReadThrough("big.json", strings.NewReader(b.String()), keep, nil); read == 0 || read > 256 ||
 		len(problems) == 0 || !strings.Contains(problems.Error(), errTooMuch.Error()) {
 		t.Errorf("%d of %d are read, and the problems are %.200v", read, mostEach, problems)
 	}
@@ -91,7 +91,8 @@ func TestEachIsBounded(t *testing.T) {
 	read = 0
 	enough := errors.New("enough")
 	keep = func(*zones.Document) (bool, error) { read++; return true, enough }
-	_, problems := ReadThrough("a.json", strings.NewReader(`{"kind": "Region", "name": "$each", "each": ["a", "b"]}`), keep)
+	text := strings.NewReader(`{"kind": "Region", "name": "$each", "each": ["a", "b"]}`)
+	_, problems := ReadThrough("a.json", text, keep, nil)
 	if read != 1 || !strings.Contains(problems.Error(), "enough") {
 		t.Errorf("after the error %d were read: %v", read, problems)
 	}

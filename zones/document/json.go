@@ -25,25 +25,112 @@ func (e *syntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.line,
 func parseJSON(text []byte, line int) (root node, rest []byte, end int, err error) {
 	p := jsonText{text: text, line: line}
 	p.blank()
-	defer func() {
-		if fault, ok := recover().(*syntaxError); ok {
-			err = fault
-		}
-	}()
+	defer caught(&err)
 	root = p.value(0)
 	p.blank()
 	return root, p.text, p.line, nil
 }
 
-// jsonText is the rest of a text. Its methods panic with a *syntaxError, which parseJSON catches.
+// jsonText is the rest of a text. Its methods panic with a fault, which caught catches.
 type jsonText struct {
 	text []byte
 	line int
+	held *meter
+}
+
+// fault is an error that ends the reading of a JSON text.
+type fault struct{ error }
+
+// caught returns the fault that a function panics with as its error. It is to be deferred.
+func caught(err *error) {
+	switch f := recover().(type) {
+	case nil:
+	case fault:
+		*err = f.error
+	default:
+		panic(f)
+	}
 }
 
 func (p *jsonText) fail(format string, args ...any) {
-	panic(&syntaxError{p.line, fmt.Sprintf(format, args...)})
+	panic(fault{&syntaxError{p.line, fmt.Sprintf(format, args...)}})
 }
+
+// jsonPlace is where a value of a file begins. If list is set, its items are documents, and it is the value of those.
+type jsonPlace struct {
+	jsonText
+	list  bool
+	depth int // of the value, or of the items
+}
+
+// lookJSON looks through the values of a file, and returns their places. It holds one document at a time. With an error
+// it returns the places before it.
+func lookJSON(text []byte, held *meter) (places []jsonPlace, err error) {
+	p := jsonText{text, 1, held}
+	defer caught(&err)
+	for p.blank(); len(p.text) > 0; p.blank() {
+		at := p.look()
+		held.must(placeCost)
+		places = append(places, at)
+	}
+	return places, nil
+}
+
+// look goes over one value.
+func (p *jsonText) look() jsonPlace {
+	at, mark := jsonPlace{jsonText: *p}, p.held.mark()
+	defer p.held.release(mark)
+	ignore := func(*node) error { return nil }
+	switch p.text[0] {
+	case '[':
+		at.list, at.depth = true, 1
+		p.items(at.depth, ignore)
+	case '{':
+		n, items := node{shape: shapeObject}, jsonPlace{list: true, depth: 2}
+		p.object(func(f field) {
+			if p.next('[') && f.name == itemsField && items.text == nil {
+				items.jsonText = *p
+				f.value.shape = shapeList
+				p.items(items.depth, ignore)
+			} else {
+				f.value = p.value(1)
+			}
+			n.fields = append(n.fields, f)
+		})
+		if n.listed() != nil {
+			return items
+		}
+	default:
+		p.value(0)
+	}
+	return at
+}
+
+// read calls each with the documents that are at a place.
+func (at jsonPlace) read(each func(*node) error) (err error) {
+	defer caught(&err)
+	if at.list {
+		at.items(at.depth, each)
+		return nil
+	}
+	root := at.value(at.depth)
+	return each(&root)
+}
+
+// items calls each with the items of a list, of which it holds one at a time.
+func (p *jsonText) items(depth int, each func(*node) error) {
+	mark := p.held.mark()
+	p.members(']', func() {
+		item := p.value(depth)
+		if err := each(&item); err != nil {
+			panic(fault{err})
+		}
+		p.held.release(mark)
+	})
+}
+
+// next reports whether such a character is next.
+func (p *jsonText) next(c byte) bool { return len(p.text) > 0 && p.text[0] == c }
 
 func (p *jsonText) blank() {
 	for len(p.text) > 0 {
@@ -65,21 +152,12 @@ func (p *jsonText) value(depth int) node {
 	if depth > maxDepth {
 		p.fail("nested more than %d deep", maxDepth)
 	}
+	p.held.must(nodeCost)
 	n := node{line: p.line}
 	switch c := p.text[0]; {
 	case c == '{':
 		n.shape = shapeObject
-		p.members('}', func() {
-			if len(p.text) == 0 || p.text[0] != '"' {
-				p.fail("a field's name in double quotes should be here, not %s", p.here())
-			}
-			f := field{line: p.line, name: p.quoted()}
-			p.blank()
-			if len(p.text) == 0 || p.text[0] != ':' {
-				p.fail("\":\" should follow the name %q, not %s", f.name, p.here())
-			}
-			p.text = p.text[1:]
-			p.blank()
+		p.object(func(f field) {
 			f.value = p.value(depth + 1)
 			n.fields = append(n.fields, f)
 		})
@@ -106,6 +184,23 @@ func (p *jsonText) value(depth int) node {
 		}
 	}
 	return n
+}
+
+// object calls each with the name of each field, when its value is next.
+func (p *jsonText) object(each func(field)) {
+	p.members('}', func() {
+		if !p.next('"') {
+			p.fail("a field's name in double quotes should be here, not %s", p.here())
+		}
+		f := field{line: p.line, name: p.quoted()}
+		p.blank()
+		if !p.next(':') {
+			p.fail("\":\" should follow the name %q, not %s", f.name, p.here())
+		}
+		p.text = p.text[1:]
+		p.blank()
+		each(f)
+	})
 }
 
 // members reads what is between brackets, separated by commas.
@@ -141,6 +236,7 @@ func (p *jsonText) quoted() string {
 			i++
 		case c == '"':
 			raw := p.text[:i+1]
+			p.held.must(len(raw))
 			p.text = p.text[i+1:]
 			if !utf8.Valid(raw) {
 				p.fail("text that is not UTF-8")

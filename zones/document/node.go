@@ -50,6 +50,17 @@ func (n *node) get(name string) *node {
 	return nil
 }
 
+const itemsField = "items"
+
+// listed returns the items of a List whose items are documents as they stand; nil: it is something else.
+func (n *node) listed() *node {
+	kind, items := n.get("kind"), n.get(itemsField)
+	if items == nil || items.shape != shapeList || kind != nil && kind.text != "List" || n.get(eachField) != nil {
+		return nil
+	}
+	return items
+}
+
 // LineOf returns the line of the value at a path such as "rules[0].failover[1]" or "bias.www-us", or of the nearest
 // value above it that exists.
 func (n *node) LineOf(path string) int {

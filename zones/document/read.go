@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"slices"
 
@@ -27,17 +28,18 @@ const maxFile = 256 << 20
 // an array of them, or an object with "items". It reads documents with each once for each item. It returns the
 // documents that are valid by themselves, and the problems of the others, with their keys where these are known.
 func Read(file string, r io.Reader) ([]zones.Document, zones.Problems) {
-	return ReadThrough(file, r, func(*zones.Document) (bool, error) { return true, nil })
+	return ReadThrough(file, r, func(*zones.Document) (bool, error) { return true, nil }, nil)
 }
 
 // ReadThrough is Read for callers that need few of a file's documents, so that not all are in memory at once. keep is
-// called with each document that is valid by itself, which it may lighten, and says whether to return it. Its error
-// ends the reading and is among the problems.
+// called with each document that is valid by itself, which it may lighten, and says whether to return it. take, unless
+// nil, is called with how many octets more the reading holds beside them, or fewer: of a document, or of a List of
+// YAML, which is read as a whole. An error of either ends the reading and is among the problems.
 func ReadThrough(
-	file string, r io.Reader, keep func(*zones.Document) (bool, error),
+	file string, r io.Reader, keep func(*zones.Document) (bool, error), take func(octets int) error,
 ) ([]zones.Document, zones.Problems) {
-	set := documentSet{file: file, keep: keep}
-	err := parseDocuments(file, r, func(root *node) error {
+	set := documentSet{file: file, keep: keep, held: newMeter(take)}
+	err := parseDocuments(file, r, set.held, func(root *node) error {
 		set.add(root)
 		return set.full
 	})
@@ -45,7 +47,7 @@ func ReadThrough(
 	switch {
 	case errors.As(err, &syntax):
 		set.fail(syntax.line, "", "cannot be read: %s", syntax.what)
-	case err != nil && err != set.full:
+	case err != nil && err != set.full && err != set.held.err():
 		return nil, zones.Problems{{Position: zones.Position{File: file}, Message: err.Error(), Code: zones.CodeSyntax}}
 	case err != nil:
 		set.problems = append(set.problems, zones.Problem{
@@ -74,9 +76,19 @@ func (b *bounded) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// size returns the size of what is read, if that is a file; else 0.
+func (b *bounded) size() int {
+	if f, is := b.Reader.(fs.File); is {
+		if about, err := f.Stat(); err == nil {
+			return int(min(about.Size(), maxFile))
+		}
+	}
+	return 0
+}
+
 // parseDocuments calls each with the documents until it returns an error. It tells JSON from YAML: all JSON is YAML,
 // but the reader for JSON has clearer errors and allows tabs. YAML is read piece by piece.
-func parseDocuments(file string, r io.Reader, each func(*node) error) error {
+func parseDocuments(file string, r io.Reader, held *meter, each func(*node) error) error {
 	b := &bounded{Reader: r}
 	in := bufio.NewReader(b)
 	if start, _ := in.Peek(3); string(start) == "\xef\xbb\xbf" {
@@ -95,45 +107,48 @@ func parseDocuments(file string, r io.Reader, each func(*node) error) error {
 		if c != '{' && c != '[' {
 			break
 		}
-		return parseEither(io.MultiReader(&begins, in), b, false, each)
+		return parseEither(io.MultiReader(&begins, in), b, false, held, each)
 	}
 	if isJSON {
-		return parseEither(in, b, true, each)
+		return parseEither(in, b, true, held, each)
 	}
-	return parseYAMLOf(io.MultiReader(&begins, in), b, each)
+	return parseYAMLOf(io.MultiReader(&begins, in), b, held, each)
 }
 
 // parseYAMLOf parses YAML that is read through b, whose error is clearer than the parser's.
-func parseYAMLOf(r io.Reader, b *bounded, each func(*node) error) error {
-	err := parseYAML(r, each)
+func parseYAMLOf(r io.Reader, b *bounded, held *meter, each func(*node) error) error {
+	err := parseYAML(r, held, each)
 	if b.err != nil {
 		return b.err
 	}
 	return err
 }
 
-// parseEither parses what looks like JSON. If it is not, it may still be YAML that begins with a flow mapping.
-func parseEither(r io.Reader, b *bounded, isJSON bool, each func(*node) error) error {
-	text, err := io.ReadAll(r)
-	if err != nil {
+// parseEither parses what looks like JSON. If it is not, it may still be YAML that begins with a flow mapping. The text
+// is held as a whole, and of its documents one at a time.
+func parseEither(r io.Reader, b *bounded, isJSON bool, held *meter, each func(*node) error) error {
+	size := b.size()
+	if err := held.add(size); err != nil {
 		return err
 	}
-	var roots []node
-	rest, line := text, 1
-	for len(bytes.TrimLeft(rest, " \t\r\n")) > 0 {
-		var root node
-		if root, rest, line, err = parseJSON(rest, line); err != nil {
-			if !isJSON {
-				return parseYAML(bytes.NewReader(text), each)
-			}
-			break
-		}
-		roots = append(roots, root)
+	text := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	if _, err := text.ReadFrom(r); err != nil {
+		return err
 	}
-	for i := range roots {
-		if err := each(&roots[i]); err != nil {
+	places, err := lookJSON(text.Bytes(), held)
+	var syntax *syntaxError
+	switch {
+	case errors.As(err, &syntax) && !isJSON:
+		return parseYAML(text, held, each)
+	case err != nil && syntax == nil:
+		return err
+	}
+	for _, at := range places {
+		mark := held.mark()
+		if err := at.read(each); err != nil {
 			return err
 		}
+		held.release(mark)
 	}
 	return err
 }
@@ -142,7 +157,8 @@ func parseEither(r io.Reader, b *bounded, isJSON bool, each func(*node) error) e
 type documentSet struct {
 	file     string
 	keep     func(*zones.Document) (bool, error)
-	full     error // the error of keep, or errTooMuch
+	held     *meter
+	full     error // the error of keep or of held, or errTooMuch
 	made     int   // octets of copies
 	docs     []zones.Document
 	problems zones.Problems
@@ -168,7 +184,7 @@ func (s *documentSet) add(n *node) {
 			return
 		}
 	}
-	if items := n.get("items"); items != nil && items.shape == shapeList && (kind == nil || kind.text == "List") {
+	if items := n.listed(); items != nil {
 		s.add(items)
 		return
 	}
@@ -221,7 +237,7 @@ func (s *documentSet) add(n *node) {
 	for i := range problems {
 		problems[i].File, problems[i].Key = s.file, empty.Key()
 	}
-	s.problems = append(s.problems, problems...)
+	s.found(problems...)
 	if len(problems) == 0 {
 		d := zones.Document{Resource: empty, Position: at, Lines: body}
 		var kept bool
@@ -232,8 +248,16 @@ func (s *documentSet) add(n *node) {
 }
 
 func (s *documentSet) fail(line int, field, format string, args ...any) {
-	s.problems = append(s.problems, zones.Problem{
+	s.found(zones.Problem{
 		Position: zones.Position{File: s.file, Line: line}, Field: field, Message: fmt.Sprintf(format, args...),
 		Code: zones.CodeSyntax,
 	}.Brief())
+}
+
+// found notes problems, which stay in memory.
+func (s *documentSet) found(problems ...zones.Problem) {
+	s.problems = append(s.problems, problems...)
+	if err := s.held.stay(len(problems) * problemCost); s.full == nil {
+		s.full = err
+	}
 }

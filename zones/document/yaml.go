@@ -15,14 +15,19 @@ import (
 const maxAliased = 10_000
 
 // parseYAML calls each with the documents of a YAML stream until it returns an error or a document cannot be read.
-// Aliases are expanded. Merge keys and tags are refused, because the same document in JSON could not have them.
-func parseYAML(r io.Reader, each func(*node) error) error {
+// Aliases are expanded. Merge keys and tags are refused, because the same document in JSON could not have them. The
+// yaml package makes a tree of each document; the items of a List are taken out of it one at a time.
+func parseYAML(r io.Reader, held *meter, each func(*node) error) error {
 	seen := &octets{r: r}
-	decoder := yaml.NewDecoder(seen)
-	t := yamlTree{}
+	decoder := yaml.NewDecoder(&yamlWeight{r: seen, held: held})
+	t := yamlTree{held: held}
 	for {
 		var doc yaml.Node
+		mark := held.mark()
+		_ = held.add(2 * yamlCost) // the document, and its value; what is wrong is asked below
 		switch err := decoder.Decode(&doc); {
+		case held.err() != nil:
+			return held.err()
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
@@ -31,13 +36,10 @@ func parseYAML(r io.Reader, each func(*node) error) error {
 		if len(doc.Content) != 1 || doc.Content[0].Kind == yaml.ScalarNode && doc.Content[0].ShortTag() == "!!null" {
 			continue // nothing between two "---"
 		}
-		root, err := t.node(doc.Content[0], 0, false)
-		if err == nil {
-			err = each(&root)
-		}
-		if err != nil {
+		if err := t.documents(doc.Content[0], each); err != nil {
 			return err
 		}
+		held.release(mark)
 	}
 }
 
@@ -60,6 +62,64 @@ func yamlError(err error) *syntaxError {
 // yamlTree converts the yaml package's nodes into ours.
 type yamlTree struct {
 	aliased int
+	held    *meter
+}
+
+// documents calls each with a document, or with the items of a List or of a list.
+func (t *yamlTree) documents(y *yaml.Node, each func(*node) error) error {
+	if y.Kind == yaml.SequenceNode && y.Style&yaml.TaggedStyle == 0 {
+		return t.items(y, 1, each)
+	}
+	if items := yamlItems(y); items != nil {
+		content, aliased := items.Content, t.aliased
+		items.Content = nil
+		around, err := t.node(y, 0, false)
+		if err != nil {
+			return err
+		}
+		if items.Content = content; around.listed() != nil {
+			return t.items(items, 2, each)
+		}
+		t.aliased = aliased
+	}
+	root, err := t.node(y, 0, false)
+	if err != nil {
+		return err
+	}
+	return each(&root)
+}
+
+// yamlItems returns the list in the first field with the name of a List's; nil: there is none.
+func yamlItems(y *yaml.Node) *yaml.Node {
+	for i := 0; y.Kind == yaml.MappingNode && i+1 < len(y.Content); i += 2 {
+		if y.Content[i].Value == itemsField && y.Content[i].Kind == yaml.ScalarNode {
+			if items := y.Content[i+1]; items.Kind == yaml.SequenceNode {
+				return items
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// yamlDone is in the place of an item that is done. Nothing but the list has that place.
+var yamlDone = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
+
+// items calls each with the items of a list, and lets go of those that are done.
+func (t *yamlTree) items(list *yaml.Node, depth int, each func(*node) error) error {
+	for i, item := range list.Content {
+		mark := t.held.mark()
+		v, err := t.node(item, depth, false)
+		if err != nil {
+			return err
+		}
+		if err := each(&v); err != nil {
+			return err
+		}
+		list.Content[i] = &yamlDone
+		t.held.release(mark)
+	}
+	return nil
 }
 
 func (t *yamlTree) node(y *yaml.Node, depth int, aliased bool) (node, error) {
@@ -73,6 +133,9 @@ func (t *yamlTree) node(y *yaml.Node, depth int, aliased bool) (node, error) {
 	}
 	if depth > maxDepth {
 		return fail("nested more than %d deep", maxDepth)
+	}
+	if err := t.held.add(nodeCost); err != nil {
+		return node{}, err
 	}
 	n := node{line: y.Line, text: y.Value}
 	if y.Style&yaml.TaggedStyle != 0 && y.ShortTag() != "!!str" {

@@ -57,23 +57,34 @@ func memoryNow(exact bool) memory {
 // room counts what reading a file takes of the memory that is left.
 type room struct {
 	memory
+	ask          func(exact bool) memory // nil: it was asked, or there is no limit
+	large        int64                   // ask once so much is taken
 	least, taken int64
-	over         bool
+	parsing      int64 // of taken: what is held only while documents are parsed
+	over         int64 // what was taken when it did not fit; 0: it did
 }
 
-// roomFor returns the room for a file of a size. last is what is kept of it; nil: nothing, or all is read anew.
+// roomFor returns the room for a file of a size. last is what is kept of it; nil: nothing, or all is read anew. A small
+// file is not worth asking, unless much comes of it: a few octets of a document are a node, which takes hundreds.
 func (s *scanner) roomFor(size int64, last *kept) *room {
-	r := &room{memory: memory{limit: math.MaxInt64}}
+	r := &room{memory: memory{limit: math.MaxInt64}, ask: s.memory, large: s.large}
 	if s.memory == nil || size < s.large {
 		return r
 	}
-	if r.memory = s.memory(true); last != nil {
+	if r.memory, r.ask = s.memory(true), nil; last != nil {
 		r.least = int64(len(last.entries)) * knownCost
 	}
 	return r
 }
 
-func (r *room) begin() { r.taken, r.over = r.least, false }
+func (r *room) begin() { r.taken, r.parsing, r.over = r.least, 0, 0 }
+
+// parse counts what is held while documents are parsed: so many octets more, or fewer.
+func (r *room) parse(octets int) error {
+	r.taken += int64(octets)
+	r.parsing += int64(octets)
+	return r.fits()
+}
 
 // hold counts one more resource. The error says that the file does not fit.
 func (r *room) hold(d zones.Document) error {
@@ -92,23 +103,28 @@ func (r *room) hold(d zones.Document) error {
 
 // fits returns an error if what has been counted does not fit.
 func (r *room) fits() error {
+	if r.ask != nil && r.taken > r.large {
+		r.memory, r.ask = r.ask(true), nil
+		if r.limit != math.MaxInt64 {
+			r.used -= r.taken // it is in use already
+		}
+	}
 	if r.limit == math.MaxInt64 || r.taken <= r.left() {
 		return nil
 	}
-	r.over = true
+	r.over = r.taken
 	const mib = 1 << 20
+	how := ""
+	if r.parsing > r.taken/2 {
+		how = "; what is one large document, or one List, takes less as several documents, which are read one by one"
+	}
 	return fmt.Errorf("it does not fit into memory and is not read: it takes more than the %d MiB that are left of "+
-		"the limit of %d MiB; raise it (GOMEMLIMIT, or the control group's) or make the file smaller",
-		max(0, r.left()/mib), r.limit/mib)
+		"the limit of %d MiB; raise it (GOMEMLIMIT, or the control group's) or make the file smaller%s",
+		max(0, r.left()/mib), r.limit/mib, how)
 }
 
 // wants returns how much must be free for another attempt; 0: the file did fit.
-func (r *room) wants() int64 {
-	if !r.over {
-		return 0
-	}
-	return r.taken + r.taken/8
-}
+func (r *room) wants() int64 { return r.over + r.over/8 }
 
 // fits reports whether there is room now for that much.
 func (s *scanner) fits(octets int64) bool { return s.memory(false).left() >= octets }

@@ -217,6 +217,88 @@ func TestRoomIsEnough(t *testing.T) {
 	}
 }
 
+// A document, or a List, that is small as a file and large once it is parsed is refused, and what it said before stays.
+// A List of JSON, and documents one after the other, take little.
+func TestRoomWhileParsing(t *testing.T) {
+	const records = 4_000
+	record := func(i, ttl int) string {
+		return fmt.Sprintf(`{"kind": "Record", "name": "ex.test/h-%d/A", "ttl": "%ds", "data": ["192.0.2.1"]}`, i, ttl)
+	}
+	list := func(begin, between, end string) func(int) string {
+		return func(ttl int) string {
+			all := make([]string, records)
+			for i := range all {
+				all[i] = record(i, 60)
+			}
+			all[0] = record(0, ttl)
+			return begin + strings.Join(all, between) + end
+		}
+	}
+	one := func(ttl int) string {
+		return fmt.Sprintf(`{"kind": "Record", "name": "ex.test/h-0/TXT", "ttl": "%ds", "data": ["x"`, ttl) +
+			strings.Repeat(`, "x"`, 20*records) + "]}"
+	}
+	for _, c := range []struct {
+		file    string
+		text    func(ttl int) string
+		refused bool
+	}{
+		{"list.json", list("[", ",\n", "]"), false},
+		{"List.json", list(`{"kind": "List", "items": [`, ",\n", "]}"), false},
+		{"apart.yaml", list("---\n", "\n---\n", ""), false},
+		{"list.yaml", list("- ", "\n- ", ""), true},
+		{"List.yaml", list("kind: List\nitems:\n- ", "\n- ", ""), true},
+		{"one.json", one, true},
+		{"one.yaml", one, true},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			dir := t.TempDir()
+			write := func(text string) {
+				if err := os.WriteFile(filepath.Join(dir, c.file), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			left := int64(math.MaxInt64)
+			s := scanner{
+				dir: dir, digests: newDigests(), large: 1 << 20,
+				memory: func(bool) memory { return limited(left) },
+			}
+			write(c.text(60))
+			if _, err := s.read(false); err != nil && !strings.HasPrefix(c.file, "one.") { // too much data for one
+				t.Fatal(err)
+			}
+			write(c.text(61))
+			left = 2 << 20
+			b, err := s.read(false)
+			refused := err != nil && strings.Contains(err.Error(), "does not fit into memory")
+			if refused != c.refused {
+				t.Fatalf("refused: %v, want %v: %.300v", refused, c.refused, err)
+			}
+			if !c.refused {
+				if len(b.Changes) != 1 {
+					t.Errorf("%d changes", len(b.Changes))
+				}
+				return
+			}
+			if !strings.Contains(err.Error(), "less as several documents") {
+				t.Errorf("it does not say what to do: %v", err)
+			}
+			for _, ch := range b.Changes {
+				if ch.Err == nil {
+					t.Errorf("%s is delivered of what was refused", ch.Key)
+				}
+			}
+			if s.read(false); s.work.files != 0 {
+				t.Error("it is read again although nothing has changed")
+			}
+			left = math.MaxInt64
+			if s.read(false); s.work.files != 1 {
+				t.Error("it is not read again although there is room now")
+			}
+		})
+	}
+}
+
 // Who is told to end does not first read all that there is, and delivers nothing of what was cut off.
 func TestReadingEndsAtOnce(t *testing.T) {
 	for _, name := range []string{"ex.test.zone", "ex.yaml"} {

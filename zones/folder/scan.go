@@ -277,7 +277,7 @@ func (s *scanner) documents(f *file, name string, last *kept, room *room) (*keep
 				d.Lines = nil // as large as the resource, and only Zones are merged, so that their fields can conflict
 			}
 			return true, room.hold(*d)
-		})
+		}, room.parse)
 		return k, nil
 	}
 	k, err := read(last)
