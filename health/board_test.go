@@ -43,7 +43,7 @@ func states(b *Board, as []Assignment) map[Target]State {
 	return m
 }
 
-// oracle is the rules of Judge as they are stated, over plain reports.
+// oracle applies the rules of Judge, as they are stated, to plain reports.
 type oracle struct {
 	assigned []Assignment
 	reports  map[string]map[Target]Report
@@ -80,7 +80,8 @@ func (o *oracle) blind(v string, now time.Time, six bool) bool {
 	for _, a := range o.assigned {
 		everywhere[a.Region] = true
 	}
-	// rule says whether it is blind by some of the addresses: it misses most of what is up, in more than one region.
+	// rule says whether it is blind by some of the addresses: whether it misses most of what is up, in more than one
+	// region.
 	rule := func(of func(Assignment) bool) (misses, wide bool) {
 		well, contradicted := 0, 0
 		regions, pools := map[string]bool{}, map[string]bool{}
@@ -142,8 +143,8 @@ func (o *oracle) verdicts(now time.Time) map[Target]State {
 	return m
 }
 
-// However reports, heartbeats, time and assignments go by, the Board says what the rules say about the present reports,
-// and Judge names exactly the targets that turned.
+// However reports, heartbeats, time and assignments change, the Board says what the rules say about the present
+// reports, and Judge names exactly the targets that turned.
 func TestBoardAgreesWithRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := world(t)
@@ -568,7 +569,7 @@ func TestNothingIsLeftOfWhatIsGone(t *testing.T) {
 	}
 }
 
-// What this process says of itself is true as long as it lives, however long ago it last turned; what others say is as
+// What this process says about itself holds as long as it lives, however long ago it last turned. What others say is as
 // old as their last sign of life.
 func TestAgeOfWords(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)

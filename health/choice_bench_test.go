@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// BenchmarkMuster measures what it costs that one of twelve vantages comes or goes, of which five probe each of 100,000
+// BenchmarkMuster measures the cost of one vantage of twelve that comes or goes. Five of them probe each of 100,000
 // targets. Every target is looked at once, in one turn of the control loop.
 func BenchmarkMuster(b *testing.B) {
 	const n = 100_000

@@ -123,7 +123,7 @@ type simulated struct {
 	alive        bool
 	board        *Board
 	sequence     uint64
-	read         int // how much of the log
+	read         int // how much of the log it has read
 	deaf, dumb   bool
 	probing      map[Target]int // number of probes in a row
 	reported     map[Target]State
@@ -229,7 +229,8 @@ func newSimulation(t *rapid.T, bound, vantages, targets int) *simulation {
 	return s
 }
 
-// agreed fails if servers differ, or if a target is not probed by as many vantages as it should be once all is quiet.
+// agreed fails if servers differ. Once all is quiet, it also fails if a target is not probed by as many vantages as it
+// should be.
 func (s *simulation) agreed(bound int, truth map[Target]State) {
 	s.t.Helper()
 	living := 0
@@ -264,9 +265,9 @@ func (s *simulation) agreed(bound int, truth map[Target]State) {
 	}
 }
 
-// Vantages come, go, lag and differ on who lives, but all that probe a target see the same. Then every verdict stays
-// what they see. A target is without probes for no longer than a vantage takes to go stale. When all is calm again
-// exactly the chosen ones probe, and all agree.
+// Vantages come, go, lag and disagree about who is alive, but all that probe a target find the same. Then every verdict
+// stays what they find. A target is without probes for no longer than a vantage takes to go stale. Once all is calm
+// again, exactly the chosen ones probe, and all agree.
 func TestHandoverMovesNoVerdict(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bound := rapid.IntRange(1, 3).Draw(t, "bound")
@@ -366,8 +367,8 @@ func TestHandoverMovesNoVerdict(t *testing.T) {
 	})
 }
 
-// If vantages see a target differently, the verdict on a fleet that does not change is that of the chosen ones, the
-// same on every server. A death moves it only once the successor has reported.
+// If vantages find a target in different states, the verdict in a fleet that does not change is that of the chosen
+// ones, and the same on every server. A death changes it only once the successor has reported.
 func TestDeathWaitsForSuccessor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const bound = 3

@@ -32,7 +32,7 @@ func poolTarget(pool, endpoint int) Target {
 	return Target{fmt.Sprintf("p%d/e%d", pool, endpoint), netip.AddrFrom4([4]byte{192, 0, byte(pool), byte(endpoint)})}
 }
 
-// tell does with a value what vantage.Follow and Event.Apply do, given the value that came before.
+// tell applies a value as vantage.Follow and Event.Apply do, given the value before it.
 func (k etcdKey) tell(b *Board, now time.Time, before, v etcdValue) {
 	if k.pool < 0 {
 		b.Began(k.vantage, v.run)
@@ -52,10 +52,10 @@ func (k etcdKey) tell(b *Board, now time.Time, before, v etcdValue) {
 	}
 }
 
-// Vantages report, withdraw, die and restart, some with a sequence below that of the run before, as after a clock was
-// set back. Two servers see this through etcd, each with lists of its own in between, so that values are skipped and
-// repeated, and judge at times of their own. When everything has been read, what is stale has gone stale, and three
-// more // heartbeats have come, both agree with a server that has only ever seen the last value of every key.
+// Vantages report, withdraw, die and restart. Some begin with a sequence below that of the run before, as after a clock
+// was set back. Two servers see this through etcd, each with lists of its own in between, so that values are skipped
+// and repeated, and judge at times of their own. When everything has been read, what is stale has gone stale, and three
+// more heartbeats have come, both agree with a server that has only ever seen the last value of every key.
 func TestDeliveryDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const pools = 3
@@ -79,7 +79,7 @@ func TestDeliveryDoesNotMatter(t *testing.T) {
 		vantages := []string{"a", "b", "c", "d"}[:rapid.IntRange(1, 4).Draw(t, "vantages")]
 		for _, name := range vantages {
 			var sequence uint64
-			// Clocks with which runs begin their sequences: some are behind the one before.
+			// The clocks with which runs begin their sequences. Some are behind the one before.
 			bases := rapid.Permutation([]uint64{4 * Leap, 8 * Leap, 12 * Leap}).Draw(t, "clocks")
 			held := map[int]map[int]State{}
 			beginning := false
@@ -96,8 +96,8 @@ func TestDeliveryDoesNotMatter(t *testing.T) {
 			runs := rapid.IntRange(1, 3).Draw(t, "runs")
 			for run := range runs {
 				sequence = bases[run]
-				// A run begins with its reports and its heartbeat in one transaction. What the run before left stays
-				// until this one knows better, or is removed then, as it must be where clocks go back.
+				// A run writes its first reports and its heartbeat in one transaction. What the run before left stays
+				// until this one has found out more. Or it is removed at once, which is necessary if clocks go back.
 				ahead := slices.IsSorted(bases[:runs])
 				beginning, began = true, sequence+1
 				for p := range pools {
@@ -156,7 +156,7 @@ func TestDeliveryDoesNotMatter(t *testing.T) {
 				log = append(log, written{key: beat, value: etcdValue{sequence: last.sequence + 1, run: last.run}})
 			}
 		}
-		// at returns the keys in the order of a list, and their values when that much of the log was written.
+		// at returns the keys in the order of a list, with their values when that much of the log was written.
 		at := func(n int) ([]etcdKey, map[etcdKey]etcdValue) {
 			values := map[etcdKey]etcdValue{}
 			for _, w := range log[:n] {

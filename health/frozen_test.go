@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A Frozen says what the Board said at that moment, whatever becomes of the Board.
+// A Frozen says what the Board said at that moment, whatever happens to the Board.
 func TestFrozenIsTheBoardOfThen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSimulation(t, rapid.IntRange(1, 4).Draw(t, "bound"), rapid.IntRange(1, 6).Draw(t, "vantages"), 5)

@@ -9,9 +9,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever is found and when, with a hold a report goes down when it would without one. It comes up no sooner than the
+// Whatever is found and when, a report with a hold goes down when it would without one. It comes up no sooner than the
 // hold after the last turn to down, and never on a failed probe. It turns at most once each way in any hold, and is up
-// in the end if all is well for long enough. About one report is made in a hold, however fast the results turn.
+// in the end if all is well for long enough. There is about one report in each hold, however fast the results turn.
 func TestHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		fall, rise := rapid.IntRange(1, 4).Draw(t, "fall"), rapid.IntRange(1, 4).Draw(t, "rise")
@@ -63,7 +63,7 @@ func TestHold(t *testing.T) {
 					}
 				}
 			}
-			// One report that holding begins, one that it has ended, and a turn.
+			// One report because holding begins, one because it has ended, and a turn.
 			if most := 3*int(now.Sub(epoch)/hold) + 4; len(due) > most {
 				t.Fatalf("%d reports in %v, held for %v", len(due), now.Sub(epoch), hold)
 			}

@@ -10,13 +10,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestNumbersAreDecimal holds ParseNumber against math/big, which is told that the base is ten.
+// TestNumbersAreDecimal compares ParseNumber with math/big in base ten.
 func TestNumbersAreDecimal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`[+-]?[0-9_]{0,3}\.?[0-9_xXpP]{0,3}([eE][+-]?[0-9_]{0,2})?`).Draw(t, "text")
 		got, err := ParseNumber(text)
 		want, _, bad := big.ParseFloat(text, 10, 53, big.ToNearestEven)
-		// big has an exponent of base two as well, which is not decimal.
+		// big also has an exponent of base two, which is not decimal.
 		binary := strings.ContainsAny(text, "pP")
 		if (err == nil) != (bad == nil && !binary) {
 			t.Fatalf("%q: %v, but big says %v", text, err, bad)
@@ -35,7 +35,7 @@ func TestNumbersAreDecimal(t *testing.T) {
 	}
 }
 
-// TestNumbersThatAreTwo holds Twofold to what Go says with and without a base.
+// TestNumbersThatAreTwo compares Twofold with what Go reads with and without a base.
 func TestNumbersThatAreTwo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`[+-]?[0-9]{1,4}`).Draw(t, "text")

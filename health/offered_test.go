@@ -14,8 +14,8 @@ func reading(name string, load, target float64) Reading {
 	return Reading{Endpoint: name, Up: true, Load: LoadOf(load), Target: target}
 }
 
-// TestOfferedIsFound: a pool that sheds carries less than is offered to it, a TTL after it says so. The estimate finds
-// what is offered all the same, whatever share the pool keeps, and however that changes.
+// TestOfferedIsFound: a pool that sheds carries less than is offered to it, one TTL after it says so. The estimate
+// still finds what is offered, whatever share the pool keeps, and however that changes.
 func TestOfferedIsFound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ttl := time.Duration(rapid.IntRange(1, 60).Draw(t, "ttl")) * time.Second
@@ -24,7 +24,7 @@ func TestOfferedIsFound(t *testing.T) {
 		e := NewEstimator(nil, false)
 		step := ttl / 20
 		keep := 1.
-		var kept []float64 // over the last TTL: what caches have been told
+		var kept []float64 // over the last TTL: what caches have been answered
 		now := time.Unix(1e9, 0)
 		var said Measure
 		for range 20 * 20 {
@@ -51,7 +51,7 @@ func TestOfferedIsFound(t *testing.T) {
 	})
 }
 
-// plainUsage adds up what endpoints report, a second time: an endpoint that is not believed counts as the rule says.
+// plainUsage adds up what endpoints report, a second time. An endpoint that is not believed counts as the rule says.
 func plainUsage(rs []Reading) (load float64, known bool) {
 	others := func(values []float64, at int) float64 {
 		rest := slices.Delete(slices.Clone(values), at, at+1)
@@ -169,7 +169,7 @@ func TestWarmth(t *testing.T) {
 	warmth(look(0, map[string]bool{"a": true}), "a", 0)
 }
 
-// TestFewWords counts what 100 pools of 10 endpoints each report in a day of a slow swing, and in a threefold surge.
+// TestFewWords counts what 100 pools of 10 endpoints each report in a day of slow changes, and in a threefold surge.
 // The bounds are those of docs/measurements.md. The count does not depend on the machine.
 func TestFewWords(t *testing.T) {
 	const ttl = 20 * time.Second

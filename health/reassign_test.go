@@ -28,12 +28,12 @@ func TestTurn(t *testing.T) {
 		{0, "b", Up, Turn{Unknown, Up, 0}},
 		{0, "c", Up, Turn{Unknown, Up, 0}},
 		{1 * time.Second, "a", Down, Turn{Unknown, Up, 0}},
-		{2 * time.Second, "a", Up, Turn{Unknown, Up, 0}}, // nobody is against it any more
+		{2 * time.Second, "a", Up, Turn{Unknown, Up, 0}}, // nobody votes against it any more
 		{3 * time.Second, "b", Down, Turn{Unknown, Up, 0}},
 		{5 * time.Second, "c", Down, Turn{Up, Down, 2 * time.Second}},
-		{9 * time.Second, "b", Up, Turn{Down, Up, 7 * time.Second}}, // a has said so since 2 s
-		{time.Minute, "b", Down, Turn{Up, Down, 0}},                 // c has said so for long
-		{90 * time.Second, "c", Up, Turn{Down, Up, 0}},              // as has a
+		{9 * time.Second, "b", Up, Turn{Down, Up, 7 * time.Second}}, // a has voted so since 2 s
+		{time.Minute, "b", Down, Turn{Up, Down, 0}},                 // c has voted so for long
+		{90 * time.Second, "c", Up, Turn{Down, Up, 0}},              // and so has a
 	} {
 		sequence++
 		now := epoch.Add(step.at)

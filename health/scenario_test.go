@@ -67,7 +67,7 @@ type scenario struct {
 	assignments []Assignment
 	alive       []string
 	sequence    map[string]uint64
-	monitor     Tracker // new ones are copies
+	monitor     Tracker // new ones are copies of it
 	trackers    map[string]*Tracker
 }
 

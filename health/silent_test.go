@@ -53,7 +53,7 @@ func TestSilentVantagesArePassedOver(t *testing.T) {
 		if silent == 195 && bound == 1 && !alarmed {
 			t.Fatal("nobody told of a target, and nobody was alarmed")
 		}
-		// And they are still watched when an endpoint turns.
+		// They are still watched when an endpoint turns.
 		for _, a := range s.as {
 			truth[a.Target] = 3 - truth[a.Target]
 		}

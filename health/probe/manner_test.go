@@ -118,7 +118,7 @@ func TestRedirectsAreFollowedAtTheSameAddress(t *testing.T) {
 			w.WriteHeader(code)
 		})
 	}
-	// The host leads nowhere: the address is asked.
+	// The host leads nowhere, and the probe goes to the address.
 	to("/secure", fmt.Sprintf("https://www.example.test:%d/ok?a=b", portOf(secure.Listener.Addr())), 301)
 	to("/twice", "/secure", 307)
 	to("/loop", "/loop", 302)

@@ -153,7 +153,7 @@ func TestDetectionIsTimed(t *testing.T) {
 		detected     time.Duration
 	}{
 		{0, 0.1, health.Up, health.Unknown, 0},
-		{2, 2.1, health.Up, health.Up, 0}, // the first report: nothing was otherwise before
+		{2, 2.1, health.Up, health.Up, 0}, // the first report: there was no other state before
 		{4, 4.1, health.Up, health.Unknown, 0},
 		{6, 7, health.Down, health.Unknown, 0},
 		{8, 8, health.Unknown, health.Unknown, 0}, // no more sockets, which says nothing about the target
@@ -194,8 +194,8 @@ func TestExternalIsNotProbed(t *testing.T) {
 	})
 }
 
-// first and after, over many targets: each slot is the target's own, the load is even, new targets come soon, the phase
-// is kept, and a late probe skips slots.
+// TestSchedule tests first and after over many targets. Each slot is the target's own, the load is even, new targets
+// come soon, the phase stays, and a late probe skips slots.
 func TestSchedule(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	for _, interval := range []time.Duration{100 * time.Millisecond, time.Second, 30 * time.Second} {

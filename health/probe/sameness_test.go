@@ -14,8 +14,8 @@ import (
 	"leeward/health"
 )
 
-// What is probed is asked once for all pools that have it, however many report on it. With an interval of an hour each
-// probe comes once while the test runs.
+// Pools that probe the same share one probe, however many report on it. With an interval of an hour, each probe comes
+// once while the test runs.
 func TestSharedProbeIsOne(t *testing.T) {
 	var mu sync.Mutex
 	asked := map[string]int{} // by host
@@ -29,7 +29,7 @@ func TestSharedProbeIsOne(t *testing.T) {
 	var as []health.Assignment
 	const pools = 20
 	for i := range pools {
-		// Each has a monitor of its own, which says the same.
+		// Each has a monitor of its own, and all monitors are alike.
 		a := assignment(fmt.Sprintf("pool-%d/lb-1", i), monitor(t,
 			`{"http": {"port": PORT}, "interval": "1h", "rise": 1, "fall": 1}`, portOf(server.Listener.Addr())))
 		a.Pool = fmt.Sprintf("pool-%d", i)
@@ -51,13 +51,13 @@ func TestSharedProbeIsOne(t *testing.T) {
 	}
 }
 
-// Whatever is assigned and when, each target has one probe to go by, and what it finds reaches all that share it. Each
-// report is the one that a Tracker of the target's own would make.
+// Whatever is assigned and when, each target has one probe, and what it finds reaches all that share it. Each report is
+// the one that a Tracker of the target's own would make.
 func TestSharingTellsEach(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	monitors := []*health.Monitor{
 		monitor(t, `{"tcp": {"port": 80}, "interval": "2s", "fall": 1, "rise": 1, "hold": "0s"}`, 80),
-		monitor(t, `{"tcp": {"port": 80}, "interval": "2s", "fall": 1, "rise": 1, "hold": "0s"}`, 80), // says the same
+		monitor(t, `{"tcp": {"port": 80}, "interval": "2s", "fall": 1, "rise": 1, "hold": "0s"}`, 80), // it is the same
 		monitor(t, `{"tcp": {"port": 81}, "interval": "3s", "fall": 1, "rise": 1, "hold": "0s"}`, 81),
 	}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -100,7 +100,7 @@ func TestSharingTellsEach(t *testing.T) {
 					p.running++
 					running = append(running, run{next, next.kind})
 				}
-			default: // one that runs ends
+			default: // one of those that run ends
 				if len(running) == 0 {
 					continue
 				}

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// looks is the questions of a Resolver in tests, with their times.
+// looks is the look-ups of a Resolver in tests, with their times.
 type looks struct {
 	mu        sync.Mutex
 	four, six reply

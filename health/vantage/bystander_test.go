@@ -14,7 +14,7 @@ import (
 
 func bystander(o *Options) { o.Bystander = true }
 
-// until looks again and again until f says that nothing is missing.
+// until calls f again and again until it says that nothing is missing.
 func until(t *testing.T, what string, f func() string) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -33,8 +33,7 @@ func until(t *testing.T, what string, f func() string) {
 	}
 }
 
-// What a bystander says of itself is under a lease, away from where others watch, and comes back whatever takes it
-// away.
+// What a bystander says about itself is under a lease, where no watch looks. It comes back, whatever removes it.
 func TestBystander(t *testing.T) {
 	e := startEtcd(t)
 	watcher, quiet := e.link("watcher"), e.link("quiet", bystander)
@@ -91,7 +90,7 @@ func TestBystander(t *testing.T) {
 	}
 	until(t, "what is new is there", says(`{"revision":3}`))
 
-	put(t, client, key, `{"revision":9}`) // another one of that name
+	put(t, client, key, `{"revision":9}`) // another one of the same name
 	until(t, "it says that another writes", func() string {
 		if p := quiet.Status().Problem; !strings.Contains(p, "--id") {
 			return p + " is its problem"
@@ -117,7 +116,7 @@ func TestBystander(t *testing.T) {
 	}
 }
 
-// Nobody renews the lease of one that has crashed.
+// A bystander that has crashed no longer renews its lease.
 func TestBystanderCrashes(t *testing.T) {
 	e := startEtcd(t)
 	quiet := e.link("quiet", bystander)
@@ -137,8 +136,8 @@ func TestBystanderCrashes(t *testing.T) {
 	until(t, "it is gone", count(0))
 }
 
-// One that answers queries leaves a mark, which says that it may be cut off, until it ends on purpose or somebody has
-// waited for it for long enough.
+// A bystander that answers queries leaves a mark, which says that it may be cut off. The mark stays until the bystander
+// ends on purpose, or until somebody has waited for it for long enough.
 func TestBystanderIsMissed(t *testing.T) {
 	e := startEtcd(t)
 	marked := func(o *Options) { bystander(o); o.Marked = true }

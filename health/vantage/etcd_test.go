@@ -40,14 +40,14 @@ func startEtcd(t *testing.T) *member {
 	return e
 }
 
-// lastPort is where the search for a port goes on. It begins anywhere, so that test programs that run at once are
-// apart.
+// lastPort is where the search for a port goes on. It begins at a random place, so that test programs that run at the
+// same time do not meet.
 var lastPort atomic.Uint32
 
 func init() { lastPort.Store(rand.Uint32N(12_000)) }
 
-// freeURL has a port that is free, below the range from which the kernel takes those of clients and of who listens on
-// port 0: nobody is given it before it is used, or while the etcd that uses it is down.
+// freeURL returns a URL with a free port, below the range from which the kernel takes ports for clients and for
+// listeners on port 0. So nobody else gets it before it is used, or while the etcd that uses it is down.
 func freeURL(t *testing.T) url.URL {
 	for range 1000 {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+lastPort.Add(1)%12_000))
@@ -102,7 +102,7 @@ func (e *member) dial() *clientv3.Client {
 	return client
 }
 
-// cluster is an etcd as a Link speaks to it.
+// cluster dials an etcd as a Link does.
 func cluster(t *testing.T, change func(*etcd.Options), endpoints ...string) *etcd.Cluster {
 	t.Helper()
 	o := etcd.Options{Endpoints: endpoints, Log: slog.New(slog.DiscardHandler)}
@@ -117,8 +117,8 @@ func cluster(t *testing.T, change func(*etcd.Options), endpoints ...string) *etc
 	return c
 }
 
-// wire passes connections on to etcd. Cut, it keeps those that there are open and passes on nothing more of them: what
-// a firewall that has lost its state does. New ones work.
+// wire passes connections on to etcd. Once cut, it keeps open connections and passes on nothing more of them, like a
+// firewall that has lost its state. New ones work.
 type wire struct {
 	listener net.Listener
 	cut      chan struct{}
@@ -159,7 +159,7 @@ func (e *member) wire() *wire {
 	return w
 }
 
-// pass copies until the wire is cut, and closes both ends only then when the test ends.
+// pass copies until the wire is cut. Then it keeps both ends open until the test ends.
 func pass(ctx context.Context, cut <-chan struct{}, from, to net.Conn) {
 	stop := context.AfterFunc(ctx, func() { from.Close(); to.Close() })
 	defer stop()
@@ -187,7 +187,7 @@ func (w *wire) breakAll() {
 	w.cut = make(chan struct{})
 }
 
-// link is a Link that runs and follows until the test ends, and the events it has had.
+// link is a Link that runs and follows until the test ends, with the events it has received.
 type link struct {
 	*Link
 	t        *testing.T
@@ -238,7 +238,7 @@ func (e *member) link(id string, change ...func(*Options)) *link {
 	return k
 }
 
-// await applies events until one, and the board with it, is as wanted.
+// await applies events to the board until an event, with the board, is as wanted.
 func (k *link) await(what string, wanted func(Event) bool) Event {
 	k.t.Helper()
 	deadline := time.After(30 * time.Second)

@@ -9,9 +9,9 @@ import (
 	"leeward/health"
 )
 
-// etcd has lost its quorum, and with it everybody's heartbeats, for longer than these are trusted. When it is back its
-// first list has a heartbeat that was under way all the while, maybe of a vantage that is dead by now: that does not
-// make its reports count again. A heartbeat that is seen to come does.
+// etcd has lost its quorum, and with it everybody's heartbeats, for longer than these are trusted. Once it is back, its
+// first list has a heartbeat that was under way all the while, perhaps of a vantage that is dead by now. That one does
+// not make the vantage's reports count again. A heartbeat that arrives later does.
 func TestAListDoesNotRefreshWhatWentStale(t *testing.T) {
 	now := time.Date(2026, 11, 26, 4, 40, 0, 0, time.UTC)
 	b := health.NewBoard()
@@ -68,15 +68,15 @@ func TestAListDoesNotRefreshWhatWentStale(t *testing.T) {
 	}
 }
 
-// A server has started while etcd had no quorum, or just as it came back, and its own probes find an endpoint up that
-// was down before. The list has the others' last words of then, down, and heartbeats that were under way all the while.
-// They do not outvote what this server sees until they are seen to move. A server whose list comes at once, with
-// heartbeats that are young, believes it.
+// A server has started while etcd had no quorum, or just as it came back. Its own probes find an endpoint up that was
+// down before. The list has the others' last reports, down, and heartbeats that were under way all the while. They do
+// not outvote what this server finds until they are seen to move. A server that gets its list at once, with young
+// heartbeats, believes it.
 func TestAListThatIsOld(t *testing.T) {
 	began := time.Date(2026, 11, 28, 14, 10, 0, 0, time.UTC)
 	for _, c := range []struct {
 		late time.Duration // of the list, after the start
-		age  time.Duration // of the heartbeats in it, by the clocks of who wrote them; below 0: these are ahead
+		age  time.Duration // of the heartbeats in it, by the clocks of their writers; below 0: these are ahead
 		want health.State
 	}{
 		{0, 0, health.Down},
@@ -116,7 +116,7 @@ func TestAListThatIsOld(t *testing.T) {
 				}
 				b.Report(began, health.Report{Vantage: "ap", Target: target, State: health.Up, Sequence: 1})
 				for _, v := range []string{"eu", "us"} {
-					if reportsFirst { // it is a list that was cut off in between, and begun again
+					if reportsFirst { // the first list was cut off midway, and this is the next
 						report(v, 1)
 					}
 					beat(v, 2, true)

@@ -59,7 +59,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// Two vantages see each other's reports, changes and statuses, and not their own; one that withdraws is gone at once.
+// Two vantages see each other's reports, changes and statuses, but not their own. One that withdraws is gone at once.
 func TestTwoLinksSeeEachOther(t *testing.T) {
 	e := startEtcd(t)
 	fra, lon := e.link("fra"), e.link("lon")
@@ -99,7 +99,7 @@ func TestTwoLinksSeeEachOther(t *testing.T) {
 		t.Errorf("the sequence went from %d to %d", beat.Heartbeat.Sequence, next.Heartbeat.Sequence)
 	}
 
-	// What is not assigned any more is not reported any more.
+	// A target that is no longer assigned is no longer reported on.
 	fra.Assign(assign("www-us/lb-1"))
 	lon.awaitState(target("www-eu/lb-1"), health.Unknown)
 	if text := get(t, e.dial(), "/leeward/reports/fra/www-eu"); text != "" {
@@ -133,8 +133,9 @@ func TestTwoLinksSeeEachOther(t *testing.T) {
 	}
 }
 
-// A vantage turned while nobody followed, such as in an election of etcd's leader. Its heartbeat makes its votes count
-// again. If it were told before the new ones, its old ones would count for a moment, and verdicts would turn back.
+// A vantage turned while nobody followed, for example during an election of etcd's leader. Its heartbeat makes its
+// votes count again. If the heartbeat came before the new votes, the old ones would count for a moment, and verdicts
+// would turn back.
 func TestListIsToldAsAWhole(t *testing.T) {
 	e := startEtcd(t)
 	fra, lon := e.link("fra"), e.link("lon")
@@ -188,7 +189,7 @@ func TestListIsToldAsAWhole(t *testing.T) {
 	}
 }
 
-// etcd goes away and comes back: what turned meanwhile is there at once, and only as it is by then.
+// etcd goes away and comes back. Whatever turned meanwhile arrives at once, and only in its latest state.
 func TestEtcdStopsAndStarts(t *testing.T) {
 	e := startEtcd(t)
 	fra, lon := e.link("fra"), e.link("lon", func(o *Options) {
@@ -203,7 +204,7 @@ func TestEtcdStopsAndStarts(t *testing.T) {
 	for i := range 1000 { // none of this waits, and nothing of it piles up
 		fra.Report(report("www-eu/lb-1", health.State(1+i%2)))
 	}
-	fra.Assign(assign("www-eu/lb-1")) // and this is gone by the time etcd is back
+	fra.Assign(assign("www-eu/lb-1")) // this is gone by the time etcd is back
 	wait(t, "fra to see that etcd is away", func() bool { return !fra.Status().Connected })
 	wait(t, "lon to hear nothing", func() bool { return !lon.Status().Following })
 	if s := fra.Status(); s.Unwritten != 2 || !strings.Contains(s.Problem, "cannot be written") || s.Reports != 1 {
@@ -215,8 +216,8 @@ func TestEtcdStopsAndStarts(t *testing.T) {
 	wait(t, "fra to be connected", func() bool { return fra.Status().Connected && fra.Status().Unwritten == 0 })
 }
 
-// An etcd is put in etcd's place whose revisions have begun anew: a watch that went on where it was would hear that all
-// is well and nothing more.
+// Another etcd takes etcd's place, and its revisions begin anew. A watch that went on from where it was would only hear
+// that all is well.
 func TestEtcdIsMadeAnew(t *testing.T) {
 	e := startEtcd(t)
 	client := e.dial()
@@ -257,8 +258,8 @@ func TestSilentWatch(t *testing.T) {
 	wait(t, "lon to follow and write again", func() bool { return lon.Status().Following && lon.Status().Connected })
 }
 
-// Two members of three take connections and say nothing, as stopped ones do. What is reported is written through the
-// third, and others' reports are heard through it, whichever is asked first.
+// Two members of three accept connections and say nothing, as stopped ones do. Reports are written through the third,
+// and others' reports come through it, whichever is asked first.
 func TestSilentMembers(t *testing.T) {
 	e := startEtcd(t)
 	silent := func() string {
@@ -296,8 +297,8 @@ func wait(t *testing.T, what string, until func() bool) {
 	}
 }
 
-// A vantage that dies leaves its keys, which count until they are stale and no longer; one that reads them only then
-// trusts them for one window; and the vantage's next run takes them over.
+// The keys of a dead vantage count until they are stale, and no longer. A server that reads them only then trusts them
+// for one window. The vantage's next run takes them over.
 func TestDeadVantageGoesStale(t *testing.T) {
 	e := startEtcd(t)
 	fra, lon := e.link("fra"), e.link("lon")
@@ -326,7 +327,7 @@ func TestDeadVantageGoesStale(t *testing.T) {
 		}
 	}
 
-	// a clock at its beginning
+	// This clock is at its beginning.
 	again := e.link("fra", func(o *Options) { o.Now = func() time.Time { return time.Unix(1, 0) } })
 	again.Assign(assign("www-us/lb-1"))
 	again.Report(report("www-us/lb-1", health.Down))
@@ -335,10 +336,10 @@ func TestDeadVantageGoesStale(t *testing.T) {
 	if next.Heartbeat.Sequence <= last.Heartbeat.Sequence {
 		t.Errorf("the new run's sequence %d is not above %d", next.Heartbeat.Sequence, last.Heartbeat.Sequence)
 	}
-	lon.awaitState(target("www-eu/lb-1"), health.Unknown) // what the new run does not probe, it has cleared away
+	lon.awaitState(target("www-eu/lb-1"), health.Unknown) // the new run has removed what it does not probe
 }
 
-// A run whose clock is behind goes on above all that the one before has used, also for what that wrote after its last
+// A run whose clock is behind continues above all sequences that the run before has used, even those after its last
 // heartbeat.
 func TestNewRunIsAboveTheOld(t *testing.T) {
 	e := startEtcd(t)
@@ -404,8 +405,8 @@ func TestFlapStorm(t *testing.T) {
 	}
 }
 
-// What others put by hand: reports with a validity, for all addresses, without a sequence; and what cannot be read
-// costs only itself.
+// Others put reports by hand: with a validity, for all addresses, without a sequence. A value that cannot be read
+// affects only itself.
 func TestReportsPutByHand(t *testing.T) {
 	e := startEtcd(t)
 	client := e.dial()
@@ -419,7 +420,7 @@ func TestReportsPutByHand(t *testing.T) {
 	if v := lon.board.Verdict(target("www/lb-2")); v.Votes[0].Load != health.LoadOf(0.5) {
 		t.Errorf("%+v", v)
 	}
-	// Each put is a word of its own, also with the same sequence; the last one stands.
+	// Each put is a report of its own, even with the same sequence. The last one counts.
 	put(t, client, "/leeward/reports/ci/www",
 		`{"sequence": 1, "validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "up"}}, "lb-2": {"192.0.2.1": {"state": "down"}}}}`)
 	lon.awaitState(target("www/lb-2"), health.Down)
@@ -446,7 +447,7 @@ func TestReportsPutByHand(t *testing.T) {
 		t.Errorf("a broken value has cost the last good one: %v", s)
 	}
 
-	// One endpoint is broken: it keeps what was said of it, the others have their new word.
+	// One endpoint is broken. It keeps its last report, and the others have their new one.
 	for _, broken := range []string{`{"192.0.2.300": {"state": "up"}}`, `{"*": {"state": "fine"}}`, `{"*": {}}`, `7`} {
 		state := map[health.State]string{health.Up: "down", health.Down: "up"}[lon.board.State(target("www/lb-2"))]
 		put(t, client, "/leeward/reports/ci/www", `{"validFor": "1h", "endpoints": {"lb-1": `+broken+
@@ -475,7 +476,7 @@ func TestReportsPutByHand(t *testing.T) {
 	}
 }
 
-// What was removed while nobody listened, before a compaction, is noticed by the next list; and lists have pages.
+// The next list notices what was removed while nobody listened, before a compaction. Lists have pages.
 func TestListDeliversRemovals(t *testing.T) {
 	e := startEtcd(t)
 	client := e.dial()
@@ -501,7 +502,7 @@ func TestListDeliversRemovals(t *testing.T) {
 			case err == nil:
 				return at
 			case !errors.Is(err, context.DeadlineExceeded):
-				// a busy machine; the follower tries again too, and goes on where it was
+				// A busy machine misses the deadline. The follower tries again too, and goes on where it was.
 				t.Fatal(err)
 			}
 		}
@@ -539,7 +540,8 @@ func TestListDeliversRemovals(t *testing.T) {
 	}
 }
 
-// Keys that something else has changed (an etcd wiped or restored, another process by the same name) are put right.
+// Keys that something else has changed are put right, for example after etcd was wiped or restored, or by another
+// process of the same name.
 func TestOwnKeysArePutRight(t *testing.T) {
 	e := startEtcd(t)
 	fra := e.link("fra")
@@ -570,14 +572,14 @@ func TestOwnKeysArePutRight(t *testing.T) {
 	})
 }
 
-// A vantage that has not moved for a day is cleared away.
+// The keys of a vantage that has not moved for a day are removed.
 func TestGarbage(t *testing.T) {
 	e := startEtcd(t)
 	client := e.dial()
 	put(t, client, "/leeward/vantages/old", `{"sequence": 1}`)
 	put(t, client, "/leeward/reports/old/www", `{"sequence": 1, "endpoints": {"lb-1": {"*": {"state": "down"}}}}`)
 	put(t, client, "/leeward/reports/ci/www", `{"validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "up"}}}}`)
-	// many heartbeats of fra, on a busy machine too
+	// Many heartbeats of fra come in this time, even on a busy machine.
 	lon := e.link("lon", func(o *Options) { o.Garbage = 3 * time.Second })
 	fra := e.link("fra")
 	fra.Assign(assign("www/lb-1"))
@@ -590,8 +592,9 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-// A process stood still for longer than Options.Garbage, and has heard nothing meanwhile. What it cleans up first is
-// not of those who went on: the reports of a fleet at rest have not moved either, but heartbeats have.
+// A process stood still for longer than Options.Garbage, and has heard nothing meanwhile. Its first clean-up must not
+// remove what belongs to those who went on. The reports of a fleet at rest have not moved either, but its heartbeats
+// have.
 func TestGarbageAfterAStandstill(t *testing.T) {
 	e := startEtcd(t)
 	client := e.dial()
@@ -629,8 +632,8 @@ func TestGarbageAfterAStandstill(t *testing.T) {
 	}
 }
 
-// etcd was restored from a backup of the same cluster, and has counted past the revision that was seen of the history
-// before. A report whose number is a revision says what it says now, though that revision is lower.
+// etcd was restored from a backup of the same cluster, and has counted past the last revision that was seen of the
+// former history. A report whose number is a revision is still new, though its number is lower.
 func TestHistoryThatWasOvertaken(t *testing.T) {
 	e := startEtcd(t)
 	client := e.dial()

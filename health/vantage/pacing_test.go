@@ -9,7 +9,7 @@ import (
 	"leeward/health"
 )
 
-// paced is a Link whose transactions go nowhere and take no time, by a clock of the test's.
+// paced is a Link whose transactions go nowhere and take no time, by the test's own clock.
 type paced struct {
 	*Link
 	now    time.Time
@@ -41,7 +41,7 @@ func (p *paced) report(pool string, endpoint int, s health.State) {
 	}
 }
 
-// pass lets time pass, a transaction each pace.
+// pass lets time pass, with one transaction for each pace.
 func (p *paced) pass(d time.Duration) {
 	for until := p.now.Add(d); p.now.Before(until); p.now = p.now.Add(pace) {
 		for {
@@ -64,8 +64,8 @@ func (p *paced) pass(d time.Duration) {
 	}
 }
 
-// 10,000 endpoints of 1,000 pools turn, each at its own moment of an interval of 2 s: that is some writes a pool and
-// not one an endpoint, and none waits for more than gather.
+// 10,000 endpoints of 1,000 pools turn, each at its own moment within an interval of 2 s. There are a few writes for
+// each pool, not one for each endpoint, and none waits longer than gather.
 func TestManyAreGathered(t *testing.T) {
 	p := newPaced(t)
 	const pools, endpoints = 1000, 10
@@ -93,7 +93,7 @@ func TestManyAreGathered(t *testing.T) {
 	}
 }
 
-// Where little happens everything goes out at once.
+// If little happens, everything goes out at once.
 func TestFewAreNotGathered(t *testing.T) {
 	p := newPaced(t)
 	for step := range 100 {
@@ -109,7 +109,7 @@ func TestFewAreNotGathered(t *testing.T) {
 	}
 }
 
-// Heartbeats follow the shortest detection of what is probed here, within their bounds, and say so.
+// Heartbeats follow the shortest detection time of what is probed here, within their bounds, and say so.
 func TestHeartbeatsFollowDetection(t *testing.T) {
 	l, err := New(Options{Etcd: cluster(t, nil, "127.0.0.1:1"), ID: "fra"})
 	if err != nil {
@@ -128,7 +128,7 @@ func TestHeartbeatsFollowDetection(t *testing.T) {
 		{[]*health.Monitor{{HTTP: &health.HTTP{}}}, 2},                   // 7 s
 		{[]*health.Monitor{monitor(60, 10, 3)}, 2},                       // minutes
 		{[]*health.Monitor{monitor(0.5, 0.5, 3)}, 1},                     // 2 s
-		{[]*health.Monitor{monitor(60, 10, 3), monitor(0.5, 0.5, 3)}, 1}, // the shortest counts, wherever it stands
+		{[]*health.Monitor{monitor(60, 10, 3), monitor(0.5, 0.5, 3)}, 1}, // the shortest counts, in any place
 		{[]*health.Monitor{monitor(0.5, 0.5, 3), monitor(60, 10, 3)}, 1}, //
 		{[]*health.Monitor{monitor(0.1, 0.1, 1)}, 0.5},                   // each is kept in etcd for a while
 		{[]*health.Monitor{external, monitor(0.5, 0.5, 3)}, 1},           // it is not probed here

@@ -13,7 +13,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// frame returns the query with the two octets of length that TCP has.
+// frame returns the query with its length in front, two octets, as over TCP.
 func frame(t testing.TB, name string, kind, id uint16) []byte {
 	t.Helper()
 	m := question(name, kind)
@@ -25,7 +25,8 @@ func frame(t testing.TB, name string, kind, id uint16) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)
 }
 
-// piped runs a connection of the server over a pipe and returns the client's end; ended is closed with it.
+// piped runs a connection of the server over a pipe, and returns the client's end. ended is closed when the connection
+// ends.
 func piped(s *Server, client string) (conn net.Conn, c *connection, ended chan struct{}) {
 	near, far := net.Pipe()
 	c = &connection{Conn: far, server: s, over: s.tcp, peer: netip.AddrPortFrom(netip.MustParseAddr(client), 5353)}
@@ -48,7 +49,7 @@ func readFrame(t testing.TB, conn net.Conn) *dns.Msg {
 	return m
 }
 
-// Requests come in any cut: an octet at a time, several in one read, a length apart from its message.
+// Requests arrive cut up in any way: an octet at a time, several in one read, a length apart from its message.
 func TestStreamInPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
@@ -95,7 +96,7 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 	})
 }
 
-// A request that dribbles in is no reason to wait longer than for a whole one.
+// A request that trickles in gets no more time than a whole one.
 func TestSlowSenderIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
@@ -163,7 +164,8 @@ func TestBadMessageEndsTheConnection(t *testing.T) {
 	})
 }
 
-// When the table is full the connection that has been idle longest makes room; one with too many loses its own first.
+// When the table is full, the connection that has been idle longest makes room. A client with too many connections
+// loses one of its own first.
 func TestFullTableClosesTheOldestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, func(o *setup) {
@@ -217,7 +219,7 @@ func TestFullTableClosesTheOldestIdle(t *testing.T) {
 	})
 }
 
-// A table in which everybody is being answered has no room.
+// If all connections in the table are busy, there is no room.
 func TestFullTableOfBusyConnectionsRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, func(o *setup) { o.TCP = TCPLimits{Connections: 1} })
@@ -240,7 +242,7 @@ func TestFullTableOfBusyConnectionsRefuses(t *testing.T) {
 	})
 }
 
-// A client that has two more than another would have loses one to it, busy as it is; one with as many does not.
+// A client loses a connection, even a busy one, to a newcomer that has at least two fewer, and to no other.
 func TestFullTableIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, func(o *setup) { o.TCP = TCPLimits{Connections: 4} })
@@ -295,7 +297,7 @@ func TestStreamAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A client that does not read its responses makes room for another as an idle one does.
+// A client that does not read its responses makes room for another, just as an idle one does.
 func TestSlowReceiverMakesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, func(o *setup) { o.TCP = TCPLimits{Connections: 1} })

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTurns: whatever comes and goes, no more than there are have a turn, no client has more than its share, nobody
-// waits for what is free, and what becomes free goes to who has the fewest, in the order in which they came.
+// TestTurns: whatever comes and goes, there are never more turns than the limit, and no client has more than its share.
+// Nobody waits for a free turn. A turn that becomes free goes to the client with the fewest, in the order of arrival.
 func TestTurns(t *testing.T) {
 	client := func(n int) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(n)}), 32) }
 	rapid.Check(t, func(t *rapid.T) {

@@ -10,8 +10,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// BenchmarkReceive is what the records of a zone cost that is transferred whole, the same one again, one difference of
-// it, and what is kept.
+// BenchmarkReceive is what the records of a zone cost in a whole transfer, in another one of the same zone, in one
+// difference, and in the kept file.
 func BenchmarkReceive(b *testing.B) {
 	const names = 100_000
 	text := []string{"@ SOA 1", "@ NS ns", "ns A 192.0.2.53"}

@@ -16,7 +16,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// hears serves NOTIFY on a port of its own, answers with an RCODE, and returns what has come.
+// hears receives NOTIFY on a port of its own, answers with an RCODE, and returns what has come.
 func hears(t *testing.T, rcode int) (netip.AddrPort, chan *dns.Msg) {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -34,7 +34,7 @@ func hears(t *testing.T, rcode int) (netip.AddrPort, chan *dns.Msg) {
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort(), heard
 }
 
-// TestNoticeOfCDS: a notice of CDS is as RFC 9859 has it, and goes to the next address when one does not answer.
+// TestNoticeOfCDS: a notice of CDS has the form of RFC 9859, and goes to the next address if one does not answer.
 func TestNoticeOfCDS(t *testing.T) {
 	closed, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -67,7 +67,7 @@ func TestNoticeOfCDS(t *testing.T) {
 	}
 }
 
-// TestTries: a server that never answers has six tries, each of which has its wait, also where trying fails at once.
+// TestTries: a server that never answers gets six tries, and each has its wait, even if sending fails at once.
 func TestTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration

@@ -35,7 +35,7 @@ nameservers: [ns1.example.test]
 {kind: Policy, name: www.elsewhere.test, rules: [{failover: [eu]}]}
 `
 
-// TestNotifiedBy: who may say that a zone has changed, and what others are told.
+// TestNotifiedBy: who may say that a zone has changed, and what all others are told.
 func TestNotifiedBy(t *testing.T) {
 	h := newHouse(t)
 	h.apply(laid)
@@ -125,9 +125,9 @@ key next { algorithm hmac-sha256; secret %q; };`, secret, secret, secret))
 	}
 }
 
-// TestOnward: a zone of another primary goes out with what is laid over it, under a serial that moves with both;
-// differences go to those who have the version from this server, and not at all before there is one, or after it has
-// expired.
+// TestOnward: a zone of another primary goes out with our own records on top, under a serial that moves with both.
+// Differences go only to those who have the version from this server. Nothing goes out before there is a version, or
+// after it has expired.
 func TestOnward(t *testing.T) {
 	h := newHouse(t)
 	h.apply(laid)
@@ -156,7 +156,7 @@ func TestOnward(t *testing.T) {
 		"new.elsewhere.test. 300 IN A 192.0.2.2",
 		"www.elsewhere.test. 30 IN A 198.51.100.1", `www.elsewhere.test. 300 IN TXT "theirs"`, soaOf(1001 + h.revision),
 	}
-	for _, m := range []*dns.Msg{differ.Copy(), axfr("elsewhere.test.")} { // who knows where it has that serial from
+	for _, m := range []*dns.Msg{differ.Copy(), axfr("elsewhere.test.")} { // nobody knows where it has that serial from
 		got, err := h.transfer(m, false)
 		slices.Sort(got[1 : len(got)-1])
 		if err != nil || !slices.Equal(got, whole) {
@@ -178,8 +178,8 @@ func TestOnward(t *testing.T) {
 	}
 }
 
-// TestExpireOutward: who asks for it is told for how long a zone is good, in SOA and transfers (RFC 7314): the SOA's
-// EXPIRE where the zone lives here, and what is left where it does not.
+// TestExpireOutward: those who ask learn how long a zone is good, with the SOA and with transfers (RFC 7314). For a
+// zone that lives here that is the SOA's EXPIRE, and for others what is left of it.
 func TestExpireOutward(t *testing.T) {
 	h := newHouse(t)
 	h.apply(laid)

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write what came out into testdata")
 
 const apex = rr.Name("\x07example\x04test\x00")
 
-// record reads one line of a scenario, as a master file of example.test has it; SOA needs its serial only.
+// record reads one line of a scenario, in the form of a master file of example.test. SOA needs only its serial.
 func record(t testing.TB, line string) dns.RR {
 	t.Helper()
 	return recordOf(t, "example.test.", line)
@@ -34,7 +34,7 @@ func recordOf(t testing.TB, zone, line string) dns.RR {
 	if owner, serial, ok := strings.Cut(line, " SOA "); ok {
 		line = owner + " 300 SOA ns hostmaster " + serial + " 3600 600 86400 60"
 	}
-	if owner, data, ok := strings.Cut(line, ` A \# 3 `); ok { // that no parser lets through
+	if owner, data, ok := strings.Cut(line, ` A \# 3 `); ok { // no parser accepts this
 		return &dns.RFC3597{Hdr: dns.RR_Header{
 			Name: owner + ".example.test.", Rrtype: dns.TypeA, Class: dns.ClassINET,
 			Ttl: 300,
@@ -85,7 +85,7 @@ func wholeOf(t testing.TB, zone string, lines ...string) *snapshot.Version {
 	return v
 }
 
-// base is what is here before.
+// base is the version that is already here.
 func base(t testing.TB, serial string) *snapshot.Version {
 	return whole(t, "@ SOA "+serial, "@ NS ns", "ns A 192.0.2.53", "www A 192.0.2.1", "www A 192.0.2.2", `text TXT "x"`)
 }
@@ -163,7 +163,7 @@ func readParcel(t testing.TB, text []string) (p parcel) {
 	return p
 }
 
-// receive is what comes of it.
+// receive returns what comes out of the messages.
 func (p parcel) receive() (*receiver, *snapshot.Version, error) {
 	r := &receiver{origin: apex, have: p.have}
 	rest := p.messages
@@ -182,7 +182,7 @@ func (p parcel) receive() (*receiver, *snapshot.Version, error) {
 	return r, v, err
 }
 
-// scenarios reads testdata/receive.txt: paragraphs, the lines with ">" left out.
+// scenarios reads testdata/receive.txt: its paragraphs, without the lines that begin with ">".
 func scenarios(t testing.TB) [][]string {
 	text, err := os.ReadFile("testdata/receive.txt")
 	if err != nil {
@@ -235,7 +235,7 @@ func TestReceive(t *testing.T) {
 	}
 }
 
-// TestResponse: a message that is not the response to what was asked is not taken for one.
+// TestResponse: a message that does not answer the query is not mistaken for its response.
 func TestResponse(t *testing.T) {
 	query, err := axfr("example.test.").Pack()
 	if err != nil {
@@ -271,8 +271,8 @@ func TestResponse(t *testing.T) {
 	}
 }
 
-// FuzzReceive: any octets that a primary sends make a whole zone or none. The first octet says whether differences were
-// asked for; before each message are two octets with its length.
+// FuzzReceive: any octets from a primary make a whole zone or none. The first octet says whether differences were asked
+// for. Each message has its length in front, in two octets.
 func FuzzReceive(f *testing.F) {
 	var queries [2][]byte
 	for _, paragraph := range scenarios(f) {

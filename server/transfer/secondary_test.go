@@ -31,37 +31,37 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// primaries are name servers that zones live on, by address, at the other ends of pipes.
+// primaries are the name servers of zones, by address, at the other ends of pipes.
 type primaries struct {
 	t  *testing.T
 	mu sync.Mutex
 
 	at    map[string]*primary
-	asked []string // who was asked for what, since it was looked at
-	any   bool     // the zones are of whatever origin is asked for
+	asked []string // the queries since the last look, and to whom
+	any   bool     // they serve any origin
 }
 
-// anyZone has all of them answer for whatever zone they are asked for, with the same records.
+// anyZone lets all of them answer for any zone, with the same records.
 func (p *primaries) anyZone() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.any = true
 }
 
-// primary is one of them, with the zone as lines, oldest version first.
+// primary is one of them. It has the zone as lines, oldest version first.
 type primary struct {
 	versions [][]string
 	down     bool
-	mute     bool       // it takes the question and says nothing
+	mute     bool       // it accepts the query and says nothing
 	stuck    bool       // it says nothing to AXFR and IXFR
 	reset    bool       // its connection breaks at IXFR
-	lone     bool       // it answers IXFR with one SOA, and goes on to say nothing
+	lone     bool       // it answers IXFR with one SOA, and then says nothing more
 	noEDNS   bool       // it answers EDNS with FORMERR
-	left     int        // seconds that it says its zone is good for, where it is asked; 0: it does not say
+	left     int        // seconds for which it says that its zone is good; 0: it does not say
 	behind   bool       // it transfers the version before the one that its SOA says
 	noIXFR   bool       // it answers IXFR with NOTIMP
 	once     bool       // it closes the connection after each answer
-	ring     *tsig.Ring // it signs, and takes only what is signed
+	ring     *tsig.Ring // it signs, and accepts only what is signed
 	broken   bool       // its transfers end too early
 }
 
@@ -73,7 +73,7 @@ func newPrimaries(t *testing.T, addresses ...string) *primaries {
 	return p
 }
 
-// set has a primary take up a new version.
+// set gives a primary a new version.
 func (p *primaries) set(address, serial string, lines ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,7 +87,7 @@ func (p *primaries) change(address string, f func(*primary)) {
 	f(p.at[address])
 }
 
-// heard returns what was asked since it was looked at.
+// heard returns the queries since the last look.
 func (p *primaries) heard() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,7 +110,7 @@ func (p *primaries) dial(_ context.Context, to netip.AddrPort, _ []netip.Addr) (
 	return &breaking{here, broken}, nil
 }
 
-// breaking is a connection whose end, once it is broken, is a reset.
+// breaking is a connection that, once broken, ends with a reset.
 type breaking struct {
 	net.Conn
 	broken *atomic.Bool
@@ -224,7 +224,7 @@ func (at *primary) answer(t *testing.T, zone string, request []byte) ([]*dns.Msg
 		}
 		return []*dns.Msg{m}, session
 	}
-	one := func(records []dns.RR) (all []*dns.Msg) { // a message for each, but the first two
+	one := func(records []dns.RR) (all []*dns.Msg) { // one message for each record, but the first two together
 		all = append(all, say(0, records[:min(2, len(records))]...))
 		for _, r := range records[min(2, len(records)):] {
 			all = append(all, say(0, r))
@@ -260,7 +260,7 @@ func (at *primary) answer(t *testing.T, zone string, request []byte) ([]*dns.Msg
 	return one(append(newest, newest[0])), session
 }
 
-// follower is a Secondary of these primaries, and what it hands over.
+// follower is a Secondary of these primaries, and what it delivers.
 type follower struct {
 	*Secondary
 	p   *primaries
@@ -269,7 +269,7 @@ type follower struct {
 	now map[string]snapshot.Transferred
 }
 
-// newFollower starts one, to be used within synctest. stop ends it.
+// newFollower starts a follower, within synctest. stop ends it.
 func newFollower(t *testing.T, p *primaries, state string, ring *tsig.Ring) (f *follower, stop func()) {
 	t.Helper()
 	f = &follower{p: p, now: map[string]snapshot.Transferred{}}
@@ -309,7 +309,7 @@ func (f *follower) handed() string {
 	return s
 }
 
-// expect waits that long and compares what was handed over and whom it asked for what.
+// expect waits for that time, and compares what was delivered, and what was asked of whom.
 func (f *follower) expect(t *testing.T, after time.Duration, handed, asked string) {
 	t.Helper()
 	time.Sleep(after)
@@ -337,8 +337,8 @@ func peers(t *testing.T, texts ...string) []Assignment {
 	return []Assignment{{Origin: "example.test", Primaries: transfer.PrimaryServers()}}
 }
 
-// TestRefresh: the SOA's times (refresh 3600, retry 600, expire 86400) say when the primary is asked, and a zone whose
-// primary is gone goes on until it expires, and comes back with it.
+// TestRefresh: the times of the SOA (refresh 3600, retry 600, expire 86400) say when the primary is asked. A zone whose
+// primary is gone stays until it expires, and comes back with its primary.
 func TestRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPrimaries(t, "192.0.2.1:53")
@@ -348,7 +348,7 @@ func TestRefresh(t *testing.T) {
 		f.Assign(peers(t, "192.0.2.1"))
 		f.expect(t, 0, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
 		f.expect(t, 3599*time.Second, "", "")
-		f.expect(t, time.Second, "", "192.0.2.1 SOA") // refresh: nothing is new
+		f.expect(t, time.Second, "", "192.0.2.1 SOA") // refresh: there is nothing new
 		p.set("192.0.2.1:53", "1001", "www A 192.0.2.2")
 		f.expect(t, time.Hour, "1001", "192.0.2.1 SOA, 192.0.2.1 IXFR")
 		p.change("192.0.2.1:53", func(p *primary) { p.down = true })
@@ -357,7 +357,7 @@ func TestRefresh(t *testing.T) {
 			x.Serial != 1001 || !x.Next.Equal(time.Now().Add(10*time.Minute)) {
 			t.Errorf("%+v", x)
 		}
-		f.expect(t, 22*time.Hour+59*time.Minute, "", "") // a day after it was heard of last, less a minute
+		f.expect(t, 22*time.Hour+59*time.Minute, "", "") // a day after the last word of it, less a minute
 		f.expect(t, time.Minute, "1001 expired", "")
 		if x := f.only(t); x.State != "expired" {
 			t.Errorf("%+v", x)
@@ -370,8 +370,8 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-// TestPrimaries: they are asked in their order, until one of them has authority; one that says nothing costs its time,
-// and one that is behind brings nothing.
+// TestPrimaries: a zone asks its primaries in order until one of them has authority. One that says nothing costs its
+// time, and one that is behind brings nothing.
 func TestPrimaries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPrimaries(t, "192.0.2.1:53", "192.0.2.2:5353", "192.0.2.3:53", "192.0.2.4:53")
@@ -394,15 +394,15 @@ func TestPrimaries(t *testing.T) {
 			"192.0.2.3:53: it has serial 999, which is older than 1000 here") {
 			t.Errorf("%+v", x)
 		}
-		// others are named: they are asked at once, for all, as what is here is not theirs
+		// New primaries are named. The zone asks them at once, for everything, because what is here is not theirs.
 		p.set("192.0.2.3:53", "1001")
 		f.Assign(peers(t, "192.0.2.3"))
 		f.expect(t, notifyGap, "1001", "192.0.2.3 SOA, 192.0.2.3 AXFR")
 	})
 }
 
-// TestOtherPrimary: a zone moves to a primary that has come to its serials by a way of its own. A difference from there
-// would be one to another version than what is here, though its serial is the same; so the zone is taken whole, once.
+// TestOtherPrimary: a zone moves to a primary that has come to its serials in a way of its own. A difference from there
+// would not apply to the version here, even if the serial is the same. So the whole zone is transferred, once.
 func TestOtherPrimary(t *testing.T) {
 	state := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -418,13 +418,13 @@ func TestOtherPrimary(t *testing.T) {
 		f.expect(t, time.Hour, "", "192.0.2.2 SOA")
 		p.set("192.0.2.2:53", "6", "b A 192.0.2.2", "d A 192.0.2.4")
 		f.expect(t, time.Hour, "6", "192.0.2.2 SOA, 192.0.2.2 IXFR")
-		// the one before is still among them: these say that they have the same
+		// The former primary is still among them, and so they say that they have the same.
 		f.Assign(peers(t, "192.0.2.3", "192.0.2.2"))
 		f.expect(t, notifyGap, "", "192.0.2.3 SOA")
 		f.expect(t, saveEvery, "", "")
 		stop()
 
-		// It has moved while nobody ran.
+		// The zone has moved while nothing ran.
 		p.set("192.0.2.1:53", "6", "a A 192.0.2.1")
 		f, stop = newFollower(t, p, state, nil)
 		defer stop()
@@ -433,7 +433,7 @@ func TestOtherPrimary(t *testing.T) {
 	})
 }
 
-// TestFirstTransfer: until there is anything the primary is asked soon, and then less and less often.
+// TestFirstTransfer: until there is a version the primary is asked soon, and then less and less often.
 func TestFirstTransfer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPrimaries(t, "192.0.2.1:53")
@@ -463,8 +463,8 @@ func TestFirstTransfer(t *testing.T) {
 	})
 }
 
-// TestFallBack: where differences are not to be had, or do not fit, the whole zone comes; what is cut short is not
-// taken.
+// TestFallBack: if differences are not available, or do not fit, the whole zone is transferred. What is cut short is
+// discarded.
 func TestFallBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPrimaries(t, "192.0.2.1:53")
@@ -490,7 +490,8 @@ func TestFallBack(t *testing.T) {
 		}
 		p.change("192.0.2.1:53", func(p *primary) { p.broken = false })
 		f.expect(t, 10*time.Minute, "1003", "192.0.2.1 SOA, 192.0.2.1 IXFR")
-		// however it goes wrong, the whole zone may come: a reset, and one newer SOA with nothing behind it
+		// However it goes wrong, the whole zone may follow: after a reset, and after one newer SOA with nothing behind
+		// it.
 		p.change("192.0.2.1:53", func(p *primary) { p.reset, p.once = true, false })
 		p.set("192.0.2.1:53", "1004", "a A 192.0.2.5")
 		// over a new connection first
@@ -503,7 +504,7 @@ func TestFallBack(t *testing.T) {
 		f.expect(t, time.Hour+2*idleLimit, "", "192.0.2.1 SOA, 192.0.2.1 IXFR, 192.0.2.1 AXFR")
 		p.change("192.0.2.1:53", func(p *primary) { p.stuck = false })
 		f.expect(t, 10*time.Minute, "1006", "192.0.2.1 SOA, 192.0.2.1 IXFR")
-		// it hands out what is here although it says that it has more: that is not up to date
+		// It transfers what is already here, although it says that it has more. That is not up to date.
 		p.change("192.0.2.1:53", func(p *primary) { p.behind = true })
 		p.set("192.0.2.1:53", "1007", "a A 192.0.2.8")
 		f.expect(t, time.Hour, "", "192.0.2.1 SOA, 192.0.2.1 IXFR, 192.0.2.1 AXFR")
@@ -511,7 +512,7 @@ func TestFallBack(t *testing.T) {
 			x.State != "failing" {
 			t.Errorf("%+v", x)
 		}
-		// and of two new ones the first: that is taken, and the other asked for soon
+		// Of two new versions it transfers the first. That is accepted, and the other one is asked for soon.
 		p.set("192.0.2.1:53", "1008", "a A 192.0.2.9")
 		f.expect(t, 10*time.Minute, "1007", "192.0.2.1 SOA, 192.0.2.1 IXFR")
 		p.change("192.0.2.1:53", func(p *primary) { p.behind = false })
@@ -523,7 +524,8 @@ func TestFallBack(t *testing.T) {
 	})
 }
 
-// TestNotified: a NOTIFY has the zone refreshed at once, the primary that sent it first; many of them are one.
+// TestNotified: a NOTIFY refreshes the zone at once, from the primary that sent it first of all. Many of them count as
+// one.
 func TestNotified(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPrimaries(t, "192.0.2.1:53", "192.0.2.2:53")
@@ -534,7 +536,7 @@ func TestNotified(t *testing.T) {
 		f.Assign(peers(t, "192.0.2.1", "192.0.2.2"))
 		f.expect(t, time.Minute, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
 		f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 1000, true, false)
-		f.expect(t, time.Minute, "", "") // that is known
+		f.expect(t, time.Minute, "", "") // that is known already
 		p.set("192.0.2.2:53", "1001")
 		f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 1001, true, false)
 		f.expect(t, 0, "1001", "192.0.2.2 SOA, 192.0.2.2 IXFR")
@@ -545,7 +547,7 @@ func TestNotified(t *testing.T) {
 		f.expect(t, notifyGap, "", "192.0.2.2 SOA")
 		f.Notified("other.test", netip.MustParseAddr("192.0.2.2"), 0, false, false)
 		f.expect(t, time.Minute, "", "")
-		// hints count as well, but are far between, and none is lost
+		// Hints count as well, but only now and then, and none is lost.
 		for range 100 {
 			f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 0, false, true)
 			f.expect(t, 0, "", "192.0.2.2 SOA")
@@ -558,7 +560,7 @@ func TestNotified(t *testing.T) {
 	})
 }
 
-// TestAgain: a zone is transferred whole, whatever its serial, once for each text that is new, across restarts too.
+// TestAgain: a zone is transferred whole, whatever its serial, once for each new text, even across restarts.
 func TestAgain(t *testing.T) {
 	state := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -573,7 +575,7 @@ func TestAgain(t *testing.T) {
 		f.Assign(follow(""))
 		f.expect(t, 0, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
 		p.set("192.0.2.1:53", "7", "www A 192.0.2.2")
-		f.expect(t, time.Hour, "", "192.0.2.1 SOA") // it goes backwards
+		f.expect(t, time.Hour, "", "192.0.2.1 SOA") // the serial goes backwards
 		f.Assign(follow("once"))
 		f.expect(t, notifyGap, "7", "192.0.2.1 SOA, 192.0.2.1 AXFR")
 		f.Assign(follow("once"))
@@ -584,7 +586,7 @@ func TestAgain(t *testing.T) {
 		f.Assign(follow("twice"))
 		f.expect(t, time.Minute, "", "")
 		p.change("192.0.2.1:53", func(p *primary) { p.down = false })
-		f.expect(t, 10*time.Minute, "7", "192.0.2.1 SOA, 192.0.2.1 AXFR") // the one that there is already
+		f.expect(t, 10*time.Minute, "7", "192.0.2.1 SOA, 192.0.2.1 AXFR") // the version that is already here
 		stop()
 
 		f, stop = newFollower(t, p, state, nil)
@@ -598,8 +600,8 @@ func TestAgain(t *testing.T) {
 	})
 }
 
-// TestExpire: a primary that is a secondary itself says what is left of the zone's time, and that counts, across
-// restarts too; one that does not know EDNS is asked without.
+// TestExpire: a primary that is a secondary itself says how much of the zone's time is left. That counts, even across
+// restarts. A primary without EDNS is asked without it.
 func TestExpire(t *testing.T) {
 	state := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -621,10 +623,10 @@ func TestExpire(t *testing.T) {
 			}
 		}
 		good(2 * time.Hour)
-		// its own primary has not been heard of since: less and less is left
+		// Its own primary has been silent since, so less and less is left.
 		p.change("192.0.2.1:53", func(p *primary) { p.left = 3000 })
 		f.expect(t, time.Hour, "", "192.0.2.1 SOA")
-		good(time.Hour) // that was known before: the most counts
+		good(time.Hour) // this was known before, and the most counts
 		p.change("192.0.2.1:53", func(p *primary) { p.left = 86400 })
 		f.expect(t, 59*time.Minute+59*time.Second, "", "")
 		good(time.Second)
@@ -648,7 +650,7 @@ func TestExpire(t *testing.T) {
 	})
 }
 
-// TestKeyRoll: of the keys of a primary the first that both have counts.
+// TestKeyRoll: of a primary's keys, the first one that both sides have counts.
 func TestKeyRoll(t *testing.T) {
 	ring := func(names ...string) *tsig.Ring {
 		text := ""
@@ -667,7 +669,7 @@ func TestKeyRoll(t *testing.T) {
 	}
 	for _, c := range []struct {
 		ours, theirs []string
-		from         string // the primary as it is said that the zone came from
+		from         string // the primary that the zone came from, as it is shown
 	}{
 		{[]string{"new", "old"}, []string{"new", "old"}, "192.0.2.1:53 key new"},
 		{[]string{"new", "old"}, []string{"old"}, "192.0.2.1:53 key old"},
@@ -690,7 +692,7 @@ func TestKeyRoll(t *testing.T) {
 	}
 }
 
-// TestSigned: with a key, all that is asked is signed, and nothing counts that is not.
+// TestSigned: with a key, every query is signed, and no unsigned response counts.
 func TestSigned(t *testing.T) {
 	ring := func(text string) *tsig.Ring {
 		keys, err := tsig.Parse("keys", text)
@@ -735,8 +737,8 @@ func TestSigned(t *testing.T) {
 	}
 }
 
-// TestUnsigned: a stream is not whole, whatever is in it, where its first or last message is not signed (RFC 8945
-// section 5.3.1), or one was put in between.
+// TestUnsigned: a stream is rejected, whatever is in it, if its first or last message is not signed (RFC 8945 section
+// 5.3.1), or if one was inserted.
 func TestUnsigned(t *testing.T) {
 	key, err := tsig.NewKey("xfer", tsig.SHA256, []byte("secret"))
 	if err != nil {
@@ -781,7 +783,7 @@ func TestUnsigned(t *testing.T) {
 	}
 }
 
-// TestKept: what was transferred outlives a restart, with the time at which it was known to be the newest.
+// TestKept: what was transferred survives a restart, with the time at which it was known to be the newest.
 func TestKept(t *testing.T) {
 	state := t.TempDir()
 	file := keptFile(state, "example.test")
@@ -815,7 +817,7 @@ func TestKept(t *testing.T) {
 		f.expect(t, 0, "1000 expired", "")
 		stop()
 
-		// a broken file costs a new transfer and nothing else
+		// A broken file costs a new transfer, and nothing else.
 		p.change("192.0.2.1:53", func(p *primary) { p.down = false })
 		good, err := os.ReadFile(file)
 		if err != nil {
@@ -835,7 +837,7 @@ func TestKept(t *testing.T) {
 			stop()
 		}
 
-		// a Leeward before this left out what signing makes: what it has kept is served, and transferred whole again
+		// An older Leeward left out what signing makes. What it has kept is served, and transferred whole again.
 		if err := os.WriteFile(file, inFormat(t, good, keptBare), 0o640); err != nil {
 			t.Fatal(err)
 		}
@@ -845,7 +847,7 @@ func TestKept(t *testing.T) {
 		f.expect(t, time.Hour, "", "192.0.2.1 SOA")
 		stop()
 
-		// from a clock that was ahead
+		// Its time is from a clock that was ahead.
 		ahead := time.Now().Add(1000 * time.Hour)
 		if err := os.Chtimes(file, ahead, ahead); err != nil {
 			t.Fatal(err)
@@ -858,7 +860,7 @@ func TestKept(t *testing.T) {
 		}
 		stop()
 
-		// a zone that is not wanted any more takes its file along
+		// A zone that is no longer wanted takes its file with it.
 		f, stop = newFollower(t, p, state, nil)
 		defer stop()
 		f.Assign(peers(t, "192.0.2.1"))
@@ -875,7 +877,7 @@ func TestKept(t *testing.T) {
 	}
 }
 
-// inFormat returns what is kept as if in another format.
+// inFormat returns a kept zone as if in another format.
 func inFormat(t *testing.T, b []byte, format int) []byte {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(b))
@@ -906,10 +908,10 @@ func flipped(b []byte) []byte {
 	return b
 }
 
-// A disk that is full, and has room later, has the zone then, although its primary has nothing new.
+// Once a full disk has room again, it gets the zone, although the primary has nothing new.
 func TestKeptOnceThereIsRoom(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
-	if err := os.WriteFile(state, nil, 0o600); err != nil { // nothing can be written into that
+	if err := os.WriteFile(state, nil, 0o600); err != nil { // nothing can be written into this
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {

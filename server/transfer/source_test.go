@@ -13,8 +13,8 @@ import (
 	"leeward/zones"
 )
 
-// TestSource: what is sent comes from the address that the zone says and this machine has, from the one that the server
-// listens on where it says none, and else from whichever the kernel takes.
+// TestSource: messages come from the address that the zone names, if this machine has it. If the zone names none, they
+// come from the one that the server listens on, or else from whichever the kernel chooses.
 func TestSource(t *testing.T) {
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

@@ -123,7 +123,7 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
-// respond has a message answered as it is over a stream, or over UDP.
+// respond answers a message as over a stream or over UDP.
 func respond(t *testing.T, r *answer.Responder, message []byte, from netip.AddrPort, stream bool,
 	write func([]byte) error,
 ) {
@@ -146,7 +146,7 @@ func respond(t *testing.T, r *answer.Responder, message []byte, from netip.AddrP
 	}
 }
 
-// apply takes documents in at the next revision and publishes; a key with "-" before it is deleted.
+// apply reads documents at the next revision, and publishes. A key with "-" before it is deleted.
 func (h *house) apply(text string, gone ...zones.Key) {
 	h.t.Helper()
 	documents, problems := document.Read("zones.yaml", strings.NewReader(text))
@@ -165,7 +165,7 @@ func (h *house) apply(text string, gone ...zones.Key) {
 	h.publish(h.catalog.Apply(batch))
 }
 
-// arrive takes in a version of a zone that lives elsewhere, and publishes.
+// arrive gives the server a version of a zone that lives elsewhere, and publishes.
 func (h *house) arrive(origin string, t snapshot.Transferred) {
 	h.t.Helper()
 	h.builder.Transferred(origin, t)
@@ -183,7 +183,7 @@ func (h *house) publish(d catalog.Delta) {
 	}
 	h.answers.Publish(state)
 	h.primary.Publish(state)
-	s.EachZone(func(z *snapshot.Zone) bool { h.primary.journal.newest(z); return true }) // as Run does, some time
+	s.EachZone(func(z *snapshot.Zone) bool { h.primary.journal.newest(z); return true }) // Run does this at some time
 }
 
 // transfer asks as a secondary does and returns the records in their order.
@@ -243,7 +243,7 @@ func TestAXFR(t *testing.T) {
 	}
 }
 
-// TestPolicies: a policy goes out as what it says where there is neither a client nor health.
+// TestPolicies: a transfer has, for each policy, its answer without a client and without health.
 func TestPolicies(t *testing.T) {
 	h := newHouse(t)
 	h.apply(fmt.Sprintf(first, "") + `---
@@ -295,7 +295,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// TestLongAXFR: a zone that takes many messages, over one connection, each of them signed.
+// TestLongAXFR: a zone takes many messages over one connection, and each of them is signed.
 func TestLongAXFR(t *testing.T) {
 	h := newHouse(t)
 	var b strings.Builder
@@ -423,7 +423,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestNotify: secondaries are told of each new serial, signed where they have a key, and again until they answer.
+// TestNotify: secondaries are told of each new serial, with a signature if they have a key, and again until they
+// answer.
 func TestNotify(t *testing.T) {
 	h := newHouse(t)
 	type heard struct {
@@ -477,7 +478,7 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-// TestJournal: versions are bounded, and another history begins anew.
+// TestJournal: the number of versions is bounded, and another history begins anew.
 func TestJournal(t *testing.T) {
 	h := newHouse(t)
 	h.apply(fmt.Sprintf(first, ""))
@@ -504,7 +505,7 @@ func TestSerials(t *testing.T) {
 	}
 }
 
-// FuzzServe: any request is answered with messages that can be read, or not at all.
+// FuzzServe: any request gets messages that can be read, or no answer at all.
 func FuzzServe(f *testing.F) {
 	for _, m := range []*dns.Msg{
 		axfr("example.test."), ixfr("example.test.", 1),
@@ -540,7 +541,7 @@ func FuzzServe(f *testing.F) {
 	r.Publish(answer.State{Snapshot: s, View: steer.NewView(s.Program(), steer.Sight{}, nil)})
 	f.Fuzz(func(t *testing.T, request []byte) {
 		if len(request) < 12 || request[2]&0x80 != 0 {
-			return // is not answered
+			return // it gets no answer
 		}
 		respond(t, r, request, netip.MustParseAddrPort("127.0.0.1:1"), len(request)%2 == 0, func(m []byte) error {
 			if err := new(dns.Msg).Unpack(m); err != nil {

@@ -23,7 +23,7 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// many are zones of that number with the same primaries; the primaries of the others are theirs.
+// many returns n zones with the same primaries.
 func many(t *testing.T, n int, primaries ...string) (all []Assignment) {
 	t.Helper()
 	for i := range n {
@@ -34,8 +34,8 @@ func many(t *testing.T, n int, primaries ...string) (all []Assignment) {
 	return all
 }
 
-// TestHangingPrimary: 300 zones whose first primary hangs, in its SOA queries or in its transfers, hold up neither a
-// zone of another primary nor, for longer than the primary is given once, each other.
+// TestHangingPrimary: 300 zones have a first primary that hangs, in its SOA queries or in its transfers. They do not
+// hold up a zone of another primary. They hold each other up for no longer than the primary is given once.
 func TestHangingPrimary(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -80,7 +80,7 @@ func TestHangingPrimary(t *testing.T) {
 	}
 }
 
-// TestSilentAddress: an address that was silent is asked by one zone at a time, and by all again once it answers.
+// TestSilentAddress: one zone at a time asks an address that was silent, and all ask again once it answers.
 func TestSilentAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPrimaries(t, "192.0.2.1:53")
@@ -167,8 +167,8 @@ func endless(t *testing.T, conn net.Conn, sent *atomic.Int64) {
 	}
 }
 
-// TestEndlessTransfer: a primary that sends zones without end, ten at once, holds no more memory than all may, and
-// takes no room from a zone that another has.
+// TestEndlessTransfer: a primary sends zones without end, ten at once. It gets no more memory than all transfers
+// together may have, and takes no room from a zone of another primary.
 func TestEndlessTransfer(t *testing.T) {
 	const most = 8 << 20
 	p := newPrimaries(t, "192.0.2.2:53")
@@ -216,7 +216,7 @@ func TestEndlessTransfer(t *testing.T) {
 		time.Sleep(time.Millisecond) // between two looks at the heap
 	}
 	t.Logf("%d MiB sent; the heap grew by %d MiB at most", sent.Load()>>20, (worst-min(worst, before))>>20)
-	if worst > before+6*most { // what is held, as much in the tree that is made of it, and the primaries of this test
+	if worst > before+6*most { // what is held, as much in the tree made of it, and this test's primaries
 		t.Errorf("the heap grew by %d MiB where transfers may hold %d", (worst-before)>>20, most>>20)
 	}
 	for _, x := range s.Following() {
@@ -232,8 +232,8 @@ func TestEndlessTransfer(t *testing.T) {
 	}
 }
 
-// TestHeaviestEnds: where all together hold too much, it is the largest transfer from the address that holds most that
-// ends.
+// TestHeaviestEnds: when all transfers together hold too much, the one that ends is the largest of the address that
+// holds most.
 func TestHeaviestEnds(t *testing.T) {
 	h := newHeld(100)
 	ended := ""
@@ -255,7 +255,7 @@ func TestHeaviestEnds(t *testing.T) {
 	if err := a.take(1); !errors.As(err, new(errHeld)) {
 		t.Errorf("a goes on: %v", err)
 	}
-	a.give(10) // counts no more
+	a.give(10) // it no longer counts
 	if err := c.take(30); !errors.As(err, new(errHeld)) || ended != "ac" {
 		t.Errorf("%v, ended %q", err, ended)
 	}

@@ -50,7 +50,7 @@ func generate(t testing.TB, m *dns.Msg, a Algorithm, requestMAC string, timers b
 
 func query() *dns.Msg { return new(dns.Msg).SetQuestion("www.Example.test.", dns.TypeA) }
 
-// TestAgainstOracle: requests that miekg/dns signs are taken, and it takes our replies, one and a stream.
+// TestAgainstOracle: we accept requests that miekg/dns signs, and it accepts our replies, single ones and streams.
 func TestAgainstOracle(t *testing.T) {
 	text := base64.StdEncoding.EncodeToString(secret)
 	for a := range algorithms {
@@ -87,7 +87,7 @@ func TestAgainstOracle(t *testing.T) {
 	}
 }
 
-// TestRequest: miekg/dns takes our requests, and we its replies.
+// TestRequest: miekg/dns accepts our requests, and we accept its replies.
 func TestRequest(t *testing.T) {
 	for a := range algorithms {
 		a := Algorithm(a)
@@ -115,7 +115,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// exchange is a signed request and the two ends of it.
+// exchange returns a signed request and the two ends of the exchange.
 func exchange(t testing.TB) (*Session, *Answers, []byte) {
 	t.Helper()
 	key := newKey(t, "xfer.example", SHA256)
@@ -135,7 +135,7 @@ func exchange(t testing.TB) (*Session, *Answers, []byte) {
 	return session, answers, reply
 }
 
-// TestUnsignedBetween: 99 messages of a stream may go unsigned, if they are in the signature that follows, and no more.
+// TestUnsignedBetween: up to 99 messages of a stream may be unsigned, if the signature that follows covers them.
 func TestUnsignedBetween(t *testing.T) {
 	for _, between := range []int{0, 1, 99, 100} {
 		session, answers, reply := exchange(t)
@@ -163,7 +163,7 @@ func TestUnsignedBetween(t *testing.T) {
 	}
 }
 
-// TestFaults: what is wrong gets the code, and the record in the reply, that RFC 8945 section 5.2 asks for.
+// TestFaults: every fault gets the code and the record in the reply that RFC 8945 section 5.2 asks for.
 func TestFaults(t *testing.T) {
 	key := newKey(t, "xfer.example", SHA256)
 	packed, err := query().Pack()
@@ -244,7 +244,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestRefusals: a requester is told what the other side has against it, and believes BADTIME only where it is signed.
+// TestRefusals: a requester learns why the other side refuses, and believes BADTIME only if it is signed.
 func TestRefusals(t *testing.T) {
 	key := newKey(t, "xfer.example", SHA256)
 	packed, err := query().Pack()
@@ -313,7 +313,8 @@ key "xfer.Example." { algorithm HMAC-SHA256; secret "MDEyMzQ1Njc4OWFiY2RlZg=="; 
 	}
 }
 
-// FuzzVerify: any bytes are a fault, unsigned, or what was signed; nothing panics, and what Verify takes Sign answers.
+// FuzzVerify: any bytes are a fault, unsigned, or what was signed. Nothing panics, and Sign can answer whatever Verify
+// accepts.
 func FuzzVerify(f *testing.F) {
 	key := newKey(f, "xfer.example", SHA256)
 	packed, err := query().Pack()
@@ -343,7 +344,7 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzParse: any text is keys or an error that says where.
+// FuzzParse: any text gives keys, or an error that says where.
 func FuzzParse(f *testing.F) {
 	f.Add(`key "x" { algorithm hmac-sha256; secret "AAAA"; };`)
 	f.Add("/* */ // #\nkey")

@@ -29,7 +29,7 @@ const (
 	someRRSIG = "A 13 2 300 20261214000000 20261130000000 1 $ AAAA"
 )
 
-// secured is what is stored, with the zone signed.
+// secured is what is stored, with a signed zone.
 func secured(more map[zones.Key]string) map[zones.Key]string {
 	values := maps.Clone(stored)
 	values["zones/example.test"] = `{"nameservers":["ns1.example.test"],"dnssec":{"enabled":true},` +
@@ -38,8 +38,8 @@ func secured(more map[zones.Key]string) map[zones.Key]string {
 	return values
 }
 
-// TestSectionsOfSignedZones: what signing makes is a prerequisite as it is served, and nobody's to change; an update
-// that would not be served is refused, with what to do.
+// TestSectionsOfSignedZones: prerequisites see what signing makes, as it is served, but nobody may change it. An update
+// that could not be served is refused, and the refusal says what to do.
 func TestSectionsOfSignedZones(t *testing.T) {
 	insert := func(texts ...string) func(*testing.T, *dns.Msg) {
 		return func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, texts...)) }
@@ -56,11 +56,11 @@ func TestSectionsOfSignedZones(t *testing.T) {
 	given := map[zones.Key]string{"records/example.test/@/CDS": `{"data":["0 0 0 00"]}`}
 	for _, c := range []struct {
 		what  string
-		more  map[zones.Key]string // stored too
+		more  map[zones.Key]string // also stored
 		build func(*testing.T, *dns.Msg)
 		rcode int
 		says  string
-		diff  string // of keys: + and -
+		diff  string // of keys, with + and -
 	}{
 		{what: "DNSKEY is there", build: used("$", "DNSKEY")},
 		{what: "and is not not there", build: func(t *testing.T, m *dns.Msg) {
@@ -149,7 +149,7 @@ func TestSectionsOfSignedZones(t *testing.T) {
 	}
 }
 
-// changedKeys lists the keys that have another value, or none.
+// changedKeys lists the keys that are new, changed or gone.
 func changedKeys(before, after map[zones.Key]string) (all []string) {
 	for k, v := range after {
 		if before[k] != v {
@@ -165,7 +165,7 @@ func changedKeys(before, after map[zones.Key]string) (all []string) {
 	return all
 }
 
-// served is a server as far as snapshots go.
+// served is the part of a server that makes snapshots.
 type served struct {
 	catalog *catalog.Catalog
 	builder *snapshot.Builder
@@ -178,7 +178,7 @@ func newServed(k *dnssec.Key) *served {
 	return s
 }
 
-// take makes a change of the store one of the server's.
+// take applies a change of the store to the server.
 func (s *served) take(t *rapid.T, values map[zones.Key]string, keys []string, revision int64, full bool) {
 	b := zones.Batch{Revision: revision, Full: full, Meant: !full}
 	for _, signed := range keys {
@@ -194,7 +194,7 @@ func (s *served) take(t *rapid.T, values map[zones.Key]string, keys []string, re
 	s.last, _ = s.builder.Update(s.catalog, s.catalog.Apply(b), nil)
 }
 
-// records returns all that a transfer of the zone has, sorted.
+// records returns the records of a transfer of the zone, sorted.
 func (s *served) records(t *rapid.T) (all []string) {
 	err := s.last.Zone(apex).Each(func(name []byte, typ rr.Type, count int, wire []byte) bool {
 		all = append(all, fmt.Sprintf("%s %s ×%d %x", rr.Name(name), typ, count, wire))
@@ -207,7 +207,7 @@ func (s *served) records(t *rapid.T) (all []string) {
 	return all
 }
 
-// drawUpdate draws an update: prerequisites that may hold or not, and changes of every form.
+// drawUpdate draws an update: prerequisites that may or may not hold, and changes of every form.
 func drawUpdate(t *rapid.T) *dns.Msg {
 	owner := rapid.SampledFrom([]string{
 		"$", "$", "a.$", "b.a.$", "c.b.a.$", "*.a.$", "x.*.a.$", "d.$", "e.d.$", "*.$", "steered.$",
@@ -244,8 +244,8 @@ func drawUpdate(t *rapid.T) *dns.Msg {
 	return m
 }
 
-// TestUpdatesOfSignedZone: a signed zone that was updated again and again is, to the bit, the zone that a server makes
-// of the same documents when it starts. What an update puts into a zone is served.
+// TestUpdatesOfSignedZone: a signed zone that was updated again and again is, bit by bit, the zone that a server makes
+// from the same documents when it starts. What an update adds to a zone is served.
 func TestUpdatesOfSignedZone(t *testing.T) {
 	k, err := dnssec.Generate(apex, dnssec.FlagsCSK, dnssec.ECDSAP256)
 	if err != nil {
@@ -280,7 +280,7 @@ func TestUpdatesOfSignedZone(t *testing.T) {
 			} else if refused++; reply.Rcode == dns.RcodeServerFailure {
 				r.Fatalf("it fails: %s", &log)
 			}
-			// A deletion leaves no trace that a server finds that starts, but for the source's: a mark has the serial.
+			// A server that starts finds no trace of a deletion, except in the source: a mark has the serial.
 			revision++
 			mark := zones.Key("records/example.test/mark/TXT")
 			store.values[mark] = fmt.Sprintf(`{"data":["\"%d\""]}`, revision)
@@ -305,7 +305,7 @@ func TestUpdatesOfSignedZone(t *testing.T) {
 	}
 }
 
-// held fails if a Record that an update has put is not handed on with all that it has, unless it is below a DNAME.
+// held fails if a transfer lacks part of a Record that an update has put, unless the Record is below a DNAME.
 func held(t *rapid.T, key zones.Key, text string, records []string) {
 	resource, err := document.Decode(key, []byte(text))
 	if err != nil {

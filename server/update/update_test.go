@@ -138,7 +138,7 @@ func newUpdater(t testing.TB, m *memory, log *bytes.Buffer) *Updater {
 	return d
 }
 
-// respond has a message answered as a server does that has the updater.
+// respond lets a server with the updater answer a message.
 func respond(t testing.TB, d *Updater, message []byte, write func([]byte) error) {
 	t.Helper()
 	keys := ring(t)
@@ -164,7 +164,7 @@ func respond(t testing.TB, d *Updater, message []byte, write func([]byte) error)
 	}
 }
 
-// send signs a message as miekg/dns does, unless key is "", has the updater handle it, and checks the response's
+// send signs a message as miekg/dns does, unless key is "", lets the updater handle it, and checks the response's
 // signature.
 func send(t testing.TB, d *Updater, m *dns.Msg, key string) *dns.Msg {
 	t.Helper()
@@ -196,7 +196,7 @@ func send(t testing.TB, d *Updater, m *dns.Msg, key string) *dns.Msg {
 		err := dns.TsigVerify(got, base64.StdEncoding.EncodeToString(secret), mac, false)
 		if err != nil && !errors.Is(err, dns.ErrTime) &&
 			!(errors.Is(err, dns.ErrAuth) && reply.Rcode == dns.RcodeNotAuth) {
-			// its clock is the real one, and it looks at no NOTAUTH
+			// The clock of miekg/dns is the real one, and it ignores NOTAUTH.
 			t.Errorf("the response's signature: %v", err)
 		}
 	} else if key != "" {
@@ -217,7 +217,7 @@ func rrs(t testing.TB, texts ...string) (all []dns.RR) {
 	return all
 }
 
-// any record of that name and type, where only these count.
+// of returns any record of that name and type, where only these matter.
 func of(t testing.TB, name, typ string) []dns.RR {
 	t.Helper()
 	return []dns.RR{&dns.RFC3597{Hdr: dns.RR_Header{
@@ -580,7 +580,7 @@ func difference(values map[zones.Key]string) string {
 	return strings.Join(lines, "\n")
 }
 
-// TestUnsigned: nobody updates without a key, nor with a wrong one.
+// TestUnsigned: nobody can update without a key, or with a wrong one.
 func TestUnsigned(t *testing.T) {
 	store := &memory{values: maps.Clone(stored)}
 	var log bytes.Buffer
@@ -620,7 +620,7 @@ func TestUnsigned(t *testing.T) {
 	}
 }
 
-// TestAgain: an update is evaluated again on what there is when somebody else was faster.
+// TestAgain: if somebody else was faster, an update is evaluated again on the new state.
 func TestAgain(t *testing.T) {
 	store := &memory{values: maps.Clone(stored)}
 	var log bytes.Buffer
@@ -666,7 +666,7 @@ func TestStoreAway(t *testing.T) {
 	if r := send(t, d, update(), "all"); r.Rcode != dns.RcodeRefused {
 		t.Errorf("more than a transaction: %v", r)
 	}
-	d.turn <- struct{}{} // somebody else's turn, for ever
+	d.turn <- struct{}{} // it is somebody else's turn for ever
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	if o := d.make(ctx, &message{zone: question{typ: 6, class: 1}}, "all"); !errors.Is(o.err, context.Canceled) {
@@ -677,8 +677,8 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
-// TestPublished: an update that is made is answered when it is published, whether it has changed anything or not; while
-// one waits for that, others are made. One that is refused waits for nothing.
+// TestPublished: an update gets its answer once it is published, whether it has changed anything or not. Meanwhile
+// others are made. An update that is refused waits for nothing.
 func TestPublished(t *testing.T) {
 	store := &memory{values: maps.Clone(stored)}
 	d := newUpdater(t, store, nil)
@@ -701,8 +701,8 @@ func TestPublished(t *testing.T) {
 	}
 }
 
-// TestManyNames: the names of one update are as many as a message holds, and what the store does not take is refused
-// with words.
+// TestManyNames: one update may have as many names as a message holds. What the store does not accept is refused, and
+// the refusal says why.
 func TestManyNames(t *testing.T) {
 	const names = 1000
 	store := &memory{values: maps.Clone(stored)}
@@ -725,7 +725,7 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
-// FuzzUpdate: whatever comes, there is one response, and what is written can be read.
+// FuzzUpdate: whatever comes, there is one response, and everything that was written can be read.
 func FuzzUpdate(f *testing.F) {
 	seed := func(build func(m *dns.Msg)) {
 		m := new(dns.Msg).SetUpdate("example.test.")

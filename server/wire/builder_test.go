@@ -38,7 +38,7 @@ func diff(t *testing.T, what string, want, got any) {
 	}
 }
 
-// A whole answer, with an alias whose target owns what follows, as the oracle reads it.
+// The oracle reads a whole answer, in which the target of an alias owns what follows.
 func TestResponse(t *testing.T) {
 	q := parsed(t, request(header{flags: 0x0110, qd: 1, ar: 1}, question(www, TypeA), optRecord(1232, 0x8000)))
 	var b Builder
@@ -98,8 +98,8 @@ func TestHeaderFlags(t *testing.T) {
 	}
 }
 
-// Every verdict has a reply that a requester can match to its request, with OPT where the request had one (RFC 6891
-// section 7).
+// For every verdict there is a reply that a requester can match to its request, with OPT if the request had one (RFC
+// 6891 section 7).
 func TestReply(t *testing.T) {
 	q := question(www, TypeA)
 	for _, test := range []struct {
@@ -197,7 +197,7 @@ func TestScope(t *testing.T) {
 }
 
 func TestTruncation(t *testing.T) {
-	// The room for records beside header, question and OPT, in a message of 512 octets.
+	// The room for records beyond header, question and OPT, in a message of 512 octets.
 	room := 512 - HeaderSize - len(question(www, 1)) - optSize
 	fill := func(octets int) []byte { return set(65280, strings.Repeat("x", octets-DataOffset)) }
 	for _, test := range []struct {
@@ -253,7 +253,7 @@ func TestTruncation(t *testing.T) {
 	}
 }
 
-// Options that find no room any more are left out; the OPT record itself never is.
+// Options without room are left out. The OPT record itself never is.
 func TestOptionsWithoutRoom(t *testing.T) {
 	q := parsed(t, plain(optRecord(512, 0)))
 	room := 512 - HeaderSize - len(question(www, 1)) - optSize
@@ -285,7 +285,7 @@ func TestOptionsWithoutRoom(t *testing.T) {
 	}
 }
 
-// A pointer has 14 bits: an owner further into a message over TCP is written in full.
+// A pointer has 14 bits. An owner further into a message over TCP is written in full.
 func TestPointerLimit(t *testing.T) {
 	const name = "\x03lee\x07example\x04test\x00"
 	for _, at := range []int{MaxPointer - 1, MaxPointer, MaxPointer + 1, 40000} {
@@ -345,7 +345,7 @@ func TestSmallBuffers(t *testing.T) {
 	}
 }
 
-// A set that begins elsewhere has the same records, and is in the message exactly where the set as it is would be.
+// A set that begins with another record has the same records, and fits exactly when the original set does.
 func TestSetFrom(t *testing.T) {
 	record := func(last byte) []byte { return []byte{0, 0, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, last} }
 	var set []byte

@@ -6,7 +6,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Every RCODE that has a name here has the one that RFC 6895 gives it.
+// Every RCODE that has a name here has the name that RFC 6895 gives it.
 func TestRcodeName(t *testing.T) {
 	for rcode := range uint16(30) {
 		name := RcodeName(rcode)

@@ -77,7 +77,7 @@ func TestCookieVectors(t *testing.T) {
 			}
 		})
 	}
-	// A.3: the RESERVED field of what another server has made is not zero, and it is checked as it came.
+	// A.3: another server has set the RESERVED field. It is not zero, and it is checked as it came.
 	secret := CookieSecret(unhex(t, "e5e973e5a6b2a43f48e7dc849e37bfcf"))
 	cookie := unhex(t, "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5")
 	if valid, _ := secret.CheckCookie(cookie, netip.MustParseAddr("203.0.113.203"), 1559727985); !valid {

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// nearby draws names that often end alike, with labels that look like parts of others.
+// nearby draws names that often end alike, with labels that look like parts of other labels.
 func nearby(t *rapid.T, what string) string {
 	labels := rapid.SliceOfN(rapid.SampledFrom([]string{
 		"a", "b", "\\001a", "x\\001a", "mail", "Mail", "example", "test",
@@ -17,7 +17,7 @@ func nearby(t *rapid.T, what string) string {
 	return strings.Join(append(labels, ""), ".") + strings.Repeat(".", bit(len(labels) == 0))
 }
 
-// The end that two names have in common is that of a plain comparison, label by label.
+// CommonEnd agrees with a plain comparison, label by label.
 func TestCommonEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := nearby(t, "a"), nearby(t, "b")
@@ -34,8 +34,8 @@ func TestCommonEnd(t *testing.T) {
 	})
 }
 
-// Names that are cut short are the same names, and take no more octets than when only the apex was pointed at, nor less
-// than in the oracle, which points at every end that is there. Where the set has one record, it takes as many.
+// Compressed names are still the same names. They take no more octets than with pointers to the apex alone, and no
+// fewer than with the oracle, which uses every possible pointer. A set of one record takes exactly as many.
 func TestShortIsTheSame(t *testing.T) {
 	types := []uint16{TypeNS, TypeCNAME, TypePTR, TypeMX, TypeSOA}
 	rapid.Check(t, func(t *rapid.T) {
@@ -107,7 +107,7 @@ func TestShortIsTheSame(t *testing.T) {
 		if err != nil || len(out) < len(oracle) || len(out) > len(oracle) && count == 1 && typ != TypeSOA {
 			t.Fatalf("%d octets; the oracle makes %d: %v", len(out), len(oracle), err)
 		}
-		// one octet less than it takes is not enough, and then nothing of the set is there
+		// With one octet less than it needs, nothing of the set is written.
 		b.Start(make([]byte, 0, MaxMessage), len(out)-1, &q)
 		if b.Put(Additional, &r) || b.Len() != len(request) || b.Truncated() || b.Put(Answer, &r) {
 			t.Fatal("in part of the room that it takes")
@@ -119,7 +119,8 @@ func TestShortIsTheSame(t *testing.T) {
 	})
 }
 
-// RDATA that does not begin with a name, as RFC 3597 lets people write it, stays as it is, and nothing points there.
+// RDATA that does not begin with a name, which RFC 3597 allows people to write, stays as it is, and nothing points
+// there.
 func TestNoNameStaysAsItIs(t *testing.T) {
 	q := parsed(t, plain())
 	var b Builder

@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// FuzzParse wants no panic, whatever comes, a reply to all that is not dropped that the oracle can read, and, for what
-// the oracle reads as a plain query, the same reading.
+// FuzzParse: nothing panics, whatever comes. Whatever is not dropped gets a reply that the oracle can read. What the
+// oracle reads as a plain query is read the same way here.
 func FuzzParse(f *testing.F) {
 	f.Add(plain())
 	f.Add(usual())
@@ -96,7 +96,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// ordinary reports whether the message is one that has to be read: the oracle reads more than a server should.
+// ordinary reports whether a server must be able to read the message. The oracle reads more than a server should.
 func ordinary(m *dns.Msg, msg []byte) bool {
 	if m.Response || m.Opcode != dns.OpcodeQuery || len(m.Question) != 1 || len(m.Answer)+len(m.Ns) > 0 ||
 		len(m.Extra) > 1 {
@@ -122,15 +122,16 @@ func ordinary(m *dns.Msg, msg []byte) bool {
 	return is && opt.Hdr.Name == "." && msg[end+5] == 0
 }
 
-// strict reports whether there is an option that the oracle takes in forms that RFC 7871, 7873 and 7828 do not allow.
+// strict reports whether there is an option of RFC 7871, 7873 or 7828. The oracle accepts forms that these forbid.
 func strict(opt *dns.OPT) bool {
 	return opt != nil && slices.ContainsFunc(opt.Option, func(o dns.EDNS0) bool {
 		return o.Option() == optionECS || o.Option() == optionCookie || o.Option() == optionKeepalive
 	})
 }
 
-// FuzzSubnet puts any octets into a CLIENT-SUBNET option. What is well-formed by RFC 7871 section 6, written down here
-// once more by bits, is read and comes back with its scope and nothing else changed; all else is FORMERR.
+// FuzzSubnet puts any octets into a CLIENT-SUBNET option. An option that is well-formed by RFC 7871 section 6, which
+// this test states a second time in bits, is read, and comes back with only its scope changed. Everything else is
+// FORMERR.
 func FuzzSubnet(f *testing.F) {
 	f.Add([]byte{0, 1, 24, 0, 198, 51, 100})
 	f.Add([]byte{0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0, 0, 0})

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What a glance sees is what is there, for every request that can be answered.
+// A glance sees what is really there, in every request that can be answered.
 func FuzzGlance(f *testing.F) {
 	f.Add(usual())
 	f.Add(plain(optRecord(1232, 0, option(optionECS, 0, 1, 24, 0, 198, 51, 100))))

@@ -7,8 +7,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A set of names is as short as it is said to be: it goes in where it fits cut short and not in full, not where it
-// lacks one octet, and the oracle reads back what went in.
+// A set of names is as short as it claims to be. It fits where it fits only compressed, does not fit with one octet
+// less, and the oracle reads back what was written.
 func TestSetNames(t *testing.T) {
 	apex := "\x07example\x04test\x00"
 	for _, c := range []struct {
@@ -19,7 +19,7 @@ func TestSetNames(t *testing.T) {
 	}{
 		{"ns", TypeNS, []string{"\x03ns1" + apex, "\x03ns2" + apex, "\x03ns1\x05other\x00"}, 2 * (len(apex) - 2)},
 		{"the apex itself", TypeCNAME, []string{apex}, len(apex) - 2},
-		{"upper case", TypeCNAME, []string{"\x03www\x07Example\x04test\x00"}, 4}, // test is the same
+		{"upper case", TypeCNAME, []string{"\x03www\x07Example\x04test\x00"}, 4}, // test is the same in both
 		{"one before it", TypeNS, []string{"\x01a\x03net\x00", "\x01b\x03net\x00", "\x01a\x03net\x00"}, 3 + 5},
 		{"a label that looks like it", TypeCNAME, []string{"\x10xx" + apex[:13] + "y\x00"}, 0},
 		{"mx", TypeMX, []string{"\x00\x0a\x04mail" + apex, "\x00\x14\x00"}, len(apex) - 2},
@@ -70,7 +70,7 @@ func TestSetNames(t *testing.T) {
 	}
 }
 
-// A name in the message goes on, after so many of its octets, where its pointers lead.
+// A name in the message continues, after that many of its octets, where its pointers lead.
 func TestSuffix(t *testing.T) {
 	var q Query
 	request := append(append(make([]byte, 4, 64), 0, 1, 0, 0, 0, 0, 0, 0),

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever is put into a response, in whatever order and however small the limit, the oracle reads it to its end:
-// within the limit, with its OPT record, and with a TC that says whether something is missing that must not be.
+// Whatever is put into a response, in whatever order and under however small a limit, the oracle reads it to its end.
+// It is within the limit, has its OPT record, and its TC says whether something is missing that must not be.
 func TestAnyResponse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		edns := rapid.Bool().Draw(t, "edns")
@@ -29,7 +29,7 @@ func TestAnyResponse(t *testing.T) {
 		lost := false
 		for range rapid.IntRange(0, 12).Draw(t, "steps") {
 			s := Section(rapid.IntRange(0, 2).Draw(t, "section"))
-			late := s < b.section // a section that is over: refused, and nothing is lost that was asked for in order
+			late := s < b.section // a section that is over refuses it, and nothing is lost that was asked for in order
 			var ok bool
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
 			case 0:

@@ -185,7 +185,7 @@ func TestQuestion(t *testing.T) {
 	}
 }
 
-// Every octet but A to Z stays what it is, wherever it stands in the name.
+// Every octet except A to Z stays as it is, anywhere in the name.
 func TestLower(t *testing.T) {
 	for shift := range 9 {
 		src := make([]byte, 256+shift)
@@ -249,7 +249,7 @@ func TestEDNS(t *testing.T) {
 	}
 }
 
-// A Query that is used again keeps nothing of what it held before.
+// A reused Query keeps nothing of what it held before.
 func TestQueryReuse(t *testing.T) {
 	q := parsed(t, plain(optRecord(4096, 0x8000, option(3), option(11), option(10, make([]byte, 8)...),
 		option(8, 0, 1, 0, 0)),

@@ -7,7 +7,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A request in tests is put together from octets: a header, and then whatever parts it has.
+// Tests put a request together from octets: a header, and then whatever parts it has.
 
 type header struct {
 	flags      uint16
@@ -30,7 +30,7 @@ func question(name string, qtype uint16) []byte {
 	return append([]byte(name), byte(qtype>>8), byte(qtype), 0, 1)
 }
 
-// record has an owner in wire form.
+// record makes a record, with its owner in wire form.
 func record(owner string, kind, class uint16, ttl uint32, data ...byte) []byte {
 	r := []byte(owner)
 	r = binary.BigEndian.AppendUint16(r, kind)
@@ -56,12 +56,12 @@ func option(code uint16, data ...byte) []byte {
 
 const www = "\x03wWw\x07eXample\x04TEST\x00"
 
-// plain is a QUERY for www.example.test A.
+// plain makes a QUERY for www.example.test A.
 func plain(records ...[]byte) []byte {
 	return request(header{qd: 1, ar: uint16(len(records))}, append([][]byte{question(www, TypeA)}, records...)...)
 }
 
-// parsed is a Query read from a request that must be OK.
+// parsed reads a Query from a request that must be OK.
 func parsed(t testing.TB, msg []byte) *Query {
 	t.Helper()
 	q := new(Query)
@@ -71,7 +71,7 @@ func parsed(t testing.TB, msg []byte) *Query {
 	return q
 }
 
-// unpacked is what the oracle makes of a response.
+// unpacked is a response as the oracle reads it.
 func unpacked(t testing.TB, response []byte) *dns.Msg {
 	t.Helper()
 	m := new(dns.Msg)

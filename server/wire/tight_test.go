@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// tight is the response of fill, written again after it was truncated if that is of use.
+// tight is the response of fill, written again after truncation if that helps.
 func tight(b *Builder, limit int, q *Query, fill func()) []byte {
 	b.Start(make([]byte, 0, MaxMessage), limit, q)
 	fill()
@@ -21,7 +21,7 @@ func tight(b *Builder, limit int, q *Query, fill func()) []byte {
 	return b.Finish()
 }
 
-// wireName is a name in wire form; it does not fold case.
+// wireName returns a name in wire form. It does not fold case.
 func wireName(text string) string {
 	var b [MaxName]byte
 	n, err := dns.PackDomainName(text, b[:], 0, nil, false)
@@ -31,8 +31,9 @@ func wireName(text string) string {
 	return string(b[:n])
 }
 
-// What is truncated is written again with each name cut at the longest end that is there before it, whatever its case,
-// and fits to the octet. What the oracle makes of the same records, with the compression of RFC 1035, is as long.
+// A truncated response is written again, and each name is cut at the longest end that the message already has, in
+// whatever case. It fits to the octet. The oracle, with the compression of RFC 1035, needs as many octets for the same
+// records.
 func TestTighten(t *testing.T) {
 	var mx []string
 	for i := range 40 {
@@ -87,7 +88,7 @@ func TestTighten(t *testing.T) {
 	}
 }
 
-// Only what is truncated, and can be helped, is written again.
+// Only a truncated response is written again, and only if that helps.
 func TestTightenWhereItIsOfUse(t *testing.T) {
 	q := parsed(t, plain())
 	name := wireName("a.long.name.in.another.zone.invalid.")
@@ -95,7 +96,7 @@ func TestTightenWhereItIsOfUse(t *testing.T) {
 	for i := range many {
 		many[i] = fmt.Sprintf("\x02%02d", i) + name
 	}
-	alike := append([]string{"\x01a" + name}, many[1:]...) // all but the first go on alike for longer than it does
+	alike := append([]string{"\x01a" + name}, many[1:]...) // all but the first share a longer end
 	for i := range alike[1:] {
 		alike[i+1] = fmt.Sprintf("\x02%02d", i) + "\x1ea-label-of-thirty-octets-or-so" + name
 	}
@@ -138,9 +139,8 @@ func TestTightenWhereItIsOfUse(t *testing.T) {
 	}
 }
 
-// Whatever records there are, of whatever types with names: what is written tight is no longer than what the oracle
-// makes of it, says the same but for case, and RDATA of types that RFC 1035 does not define comes through octet by
-// octet (RFC 3597 section 4).
+// Whatever records there are, of whatever types with names, the tight form is no longer than the oracle's, and says the
+// same except for case. RDATA of types that RFC 1035 does not define comes through octet by octet (RFC 3597 section 4).
 func TestTightIsTheSame(t *testing.T) {
 	types := []uint16{
 		TypeNS, TypeMD, TypeMF, TypeCNAME, TypeMB, TypeMG, TypeMR, TypePTR, TypeMINFO, TypeMX, TypeSOA,
