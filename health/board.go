@@ -50,6 +50,7 @@ type Board struct {
 	unheard []string             // pools with news of their load since the last Weigh
 
 	heard func(t Target, vantage string, from, to State, why string) // see OnVote
+	stood func(vantage string, from, to Belief)                      // see OnBelief
 
 	past map[Target]bool // targets that were down before this process started and are not known anew; see Recall
 

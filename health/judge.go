@@ -42,6 +42,7 @@ func (b *Board) Judge(now time.Time) (changed []Target) {
 	}
 	clear(b.dirty)
 	b.dirty = b.dirty[:0]
+	b.stand()
 	slices.SortFunc(changed, byTarget)
 	return changed
 }

@@ -23,7 +23,8 @@ type vantage struct {
 	fresh        bool      // as of the last Judge
 	left         time.Time // when a Judge last saw it go stale
 	blind        [families]bool
-	moved        bool // the counts have changed since the last Judge
+	moved        bool   // the counts have changed since the last Judge
+	belief       Belief // as last told, see OnBelief
 
 	// What an earlier run of the vantage has said. See Began.
 	run    uint64    // reports below this sequence are of an earlier run; 0: none is known to be
@@ -235,6 +236,9 @@ func (b *Board) Withdraw(name string, endpoints ...string) {
 		b.Unmeasure(name)
 		if !v.own {
 			delete(b.vantages, name)
+			if b.stood != nil && v.belief != Absent {
+				b.stood(name, v.belief, Absent)
+			}
 		}
 		v.held = nil
 		return

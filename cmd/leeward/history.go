@@ -23,14 +23,16 @@ func newHistory(inv *invocation) *cobra.Command {
 		Long: `History asks a server what has happened, the newest first: verdicts that changed
 (and votes, with --votes), pools that left the answers and came back (and how long
 detecting, agreeing and publishing took), changes of resources, drains and other
-overrides, drills, sources lost and found, and the server's starts and stops. Each
-server has a history of its own, and keeps it through restarts if it has --state.
+overrides, drills, sources lost and found, vantages that turned blind or fell
+silent, versions of resources that were refused, parents of zones that were told
+of new keys, and the server's starts and stops. Each server has a history of its
+own, and keeps it through restarts if it has --state.
 
 TARGET narrows it to a region, a pool, an endpoint (www-eu/lb-1), a name, a
 zone, a vantage, or a kind of event (verdict, vote, failover, change, override,
-drill, source, server). --since and --until take a span (2h, 3d), a time of day
-(02:17, the last one), or a date and time in the form that history prints or in
-RFC 3339.`,
+drill, source, server, vantage, problem, parent). --since and --until take a span
+(2h, 3d), a time of day (02:17, the last one), or a date and time in the form that
+history prints or in RFC 3339.`,
 		Example: `  leeward history
   leeward history us-east --since 2h
   leeward history www.example.test --since 3d -o json

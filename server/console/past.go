@@ -118,6 +118,10 @@ func row(e *history.Event) eventRow {
 		x.State = "part"
 	case history.Override, history.Drill:
 		x.State = "drained"
+	case history.Vantage, history.Problem:
+		if x.State = "note"; e.Over {
+			x.State = "up"
+		}
 	case history.Lost:
 		x.State = "note"
 	}

@@ -3,6 +3,7 @@ package console_test
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,11 @@ func TestHistory(t *testing.T) {
 				Number: 20, Time: noon, Kind: history.Changed, Revision: 52, Of: []string{"policy/www.example.test"},
 				Text:    "Policy www.example.test is changed",
 				Changes: []history.Change{{Fields: []history.Field{{Path: "ttl", Was: "30s", Is: "20s"}}}},
+			},
+			{Number: 19, Time: noon, Kind: history.Vantage, Text: "ams sees again", Over: true},
+			{
+				Number: 18, Time: noon, Kind: history.Problem, Revision: 51, Of: []string{"pool/www-eu"},
+				Text: "Pool www-eu: region: no region",
 			},
 		}}, fails
 	}
@@ -47,6 +53,13 @@ func TestHistory(t *testing.T) {
 	} {
 		if !strings.Contains(text(page), want) {
 			t.Errorf("the page does not say %q:\n%s", want, text(page))
+		}
+	}
+	for kind, state := range map[string]string{"vantage": "up", "problem": "note"} {
+		shown := regexp.MustCompile(`<svg class="shape ` + state + `"[^>]*><use[^>]*></svg><div><time[^>]*>[^<]*</time> ` +
+			`<span class="quiet">` + kind + "[ <]")
+		if !shown.MatchString(page) {
+			t.Errorf("an event of the kind %s has not the shape of %s:\n%s", kind, state, page)
 		}
 	}
 	for _, want := range []string{`href="/policy/www.example.test"`, `href="?after=17&amp;of=www.example.test."`} {

@@ -1,5 +1,6 @@
-// Package history keeps what happened on one server: verdicts and votes that changed, failovers, changes of resources,
-// drains and other overrides, drills, sources lost and found, starts and stops.
+// Package history keeps what happened on one server: verdicts and votes that changed, failovers, changes of resources
+// and versions of them that were refused, drains and other overrides, drills, sources and vantages lost and found,
+// parents told of keys, starts and stops.
 //
 // Nobody waits for it. Add puts an Event into a bounded queue. One goroutine (Journal.Run) puts it into words, keeps it
 // in memory and, with a folder, appends it to a file. If the queue is full, events are dropped, and the history says
@@ -28,11 +29,14 @@ const (
 	Server   Kind = "server"   // this server started or stopped
 	Lost     Kind = "lost"     // events are missing here
 	Clock    Kind = "clock"    // the clock of this machine was set
+	Vantage  Kind = "vantage"  // a vantage turned blind, fell silent, came or went
+	Problem  Kind = "problem"  // a version of a resource was refused, or a removal held back
+	Parent   Kind = "parent"   // the parent of a signed zone was told of new CDS
 )
 
 // Kinds lists all kinds.
 var Kinds = []Kind{
-	Verdict, Vote, Failover, Changed, Override, Drill, Source, Server, Lost, Clock,
+	Verdict, Vote, Failover, Changed, Override, Drill, Source, Server, Lost, Clock, Vantage, Problem, Parent,
 }
 
 // Sighted is the kind of an event that only says what the server saw. Such events are kept apart (see EachSight), and
@@ -58,6 +62,7 @@ type Event struct {
 	More    int      `json:"more,omitempty"`    // changes of the same revision that are not in Changes
 	Missed  *Missed  `json:"missed,omitempty"`  // for lost events
 	Anew    bool     `json:"anew,omitempty"`    // from here on the source has another history; revisions begin again
+	Over    bool     `json:"over,omitempty"`    // what was wrong with a vantage, a resource or a parent is so no longer
 
 	// Inner is kept but never shown. The event is also about the targets that its text names.
 	Inner json.RawMessage `json:"inner,omitempty"`
@@ -67,6 +72,9 @@ type Event struct {
 	// Holds is roughly how many octets the event, and what completes it, hold while it waits. It counts as at least a
 	// thousand.
 	Holds int `json:"-"`
+	// Again names what the event is about among those that may happen again and again; see again.go. Empty: every
+	// event is kept.
+	Again string `json:"-"`
 
 	fill       func(*Event)  // completes the event, in the writer's goroutine
 	kept       chan struct{} // for the kind flushed: closed once everything before it is kept

@@ -51,6 +51,8 @@ type Journal struct {
 	// changes has the events about resources a second time.
 	changes book
 	sights  book // has the events of the kind Sighted
+
+	again again
 }
 
 // Open reads where an earlier history ended, and returns a journal that goes on from there. It never fails: if the
@@ -155,10 +157,13 @@ func (j *Journal) Run() {
 		select {
 		case _, open = <-j.wake:
 		case <-tick.C:
+			j.endAgain(false)
 			j.all((*book).sync)
 			continue
 		}
-		j.take()
+		if j.take(); !open {
+			j.endAgain(true)
+		}
 		j.all((*book).rest)
 		if !open {
 			j.all((*book).close)
@@ -197,19 +202,33 @@ func (j *Journal) take() {
 			}
 		}
 		for i := range part {
-			j.add(part[i])
+			if e := &part[i]; e.Again == "" || j.again.take(e, j.Now()) {
+				j.add(*e)
+			}
 		}
 		j.all((*book).settle)
+		j.mu.Lock()
+		j.events -= len(part)
+		j.held -= octets
+		j.mu.Unlock()
 		for i := range part {
 			if part[i].kept != nil {
 				close(part[i].kept)
 			}
 		}
 		waiting[k] = nil
-		j.mu.Lock()
-		j.events -= len(part)
-		j.held -= octets
-		j.mu.Unlock()
+	}
+}
+
+// endAgain keeps what is left of what happened again and again, within hours that have ended or within all.
+func (j *Journal) endAgain(all bool) {
+	some := false
+	j.again.end(j.Now(), all, func(e Event) {
+		j.add(e)
+		some = true
+	})
+	if some {
+		j.all((*book).settle)
 	}
 }
 

@@ -142,8 +142,11 @@ func (l *Loop) adopt(now time.Time, a applied) bool {
 	}
 	l.redrill(*d)
 	l.relist(*d)
-	l.logProblems(l.wrong.Beyond(wrong), wrong)
+	found := l.wrong.Beyond(wrong)
+	l.logProblems(found, wrong)
+	l.tellProblems(found, wrong)
 	l.logHeld(d.Held, held)
+	l.tellHeld(d.Held, held)
 	if l.o.Follow != nil && (d.Full || slices.ContainsFunc(d.Keys, isZone)) {
 		l.o.Follow(l.secondaries())
 	}

@@ -27,6 +27,10 @@ type happenings struct {
 	source   zones.State                     // as last reported
 	program  *steer.Program                  // the program that regions belongs to
 	regions  map[string]string               // by pool
+
+	standings map[string]standing // of vantages, where they are not as told
+	placed    map[string]string   // regions of vantages
+	met       bool                // the vantages that were there at the start are known
 }
 
 type vote struct {
@@ -53,6 +57,8 @@ func (l *Loop) listen() {
 		return
 	}
 	l.happened.detected = map[health.Target]time.Duration{}
+	l.happened.standings, l.happened.placed = map[string]standing{}, map[string]string{}
+	l.board.OnBelief(l.stood)
 	l.board.OnVote(func(t health.Target, vantage string, from, to health.State, why string) {
 		h := &l.happened
 		switch {

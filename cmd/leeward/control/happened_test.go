@@ -2,9 +2,11 @@ package control_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -171,6 +173,143 @@ source: the source is lost: no leader`,
 			}
 		}); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// beat lets time pass, in which these vantages send heartbeats.
+func (r *remembered) beat(span time.Duration, vantages ...string) {
+	for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(time.Second) {
+		sequence := uint64(time.Now().UnixNano())
+		r.Health(func(now time.Time, board *health.Board) {
+			for _, v := range vantages {
+				board.Heartbeat(now, v, sequence, 0)
+			}
+		})
+	}
+	synctest.Wait()
+}
+
+// A vantage that turns blind, falls silent or leaves is told, and what ends that. A contradiction that lasts for a
+// moment, as whenever several addresses fail, is not. A vantage that turns blind all the time is told a few times.
+func TestHappenedToVantages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := remember(t, history.Options{})
+		r.Batch(zones.Batch{Revision: 1, Full: true, Changes: changes(t, resources, 1)})
+		synctest.Wait()
+		says := func(vantage string, s health.State) {
+			sequence := uint64(time.Now().UnixNano())
+			r.say(vantage, "www-eu/lb-1", "192.0.2.1", s, sequence, "")
+			r.say(vantage, "www-us/lb-1", "192.0.2.2", s, sequence, "")
+		}
+		for _, v := range []string{"fra", "ams", "lon"} {
+			says(v, health.Up)
+		}
+		r.beat(10*time.Second, "ams", "lon")
+		says("ams", health.Down)
+		r.beat(3*time.Second, "ams", "lon")
+		says("ams", health.Up) // for a moment
+		r.beat(10*time.Second, "ams", "lon")
+		says("ams", health.Down)
+		r.beat(10*time.Second, "ams", "lon")
+		says("ams", health.Up)
+		r.beat(2*time.Second, "ams", "lon")
+		says("ams", health.Down) // for a moment
+		r.beat(2*time.Second, "ams", "lon")
+		says("ams", health.Up)
+		r.beat(10*time.Second, "ams", "lon")
+		r.beat(20*time.Second, "ams") // lon is silent
+		r.beat(10*time.Second, "ams", "lon")
+		r.Health(func(_ time.Time, board *health.Board) { board.Withdraw("lon") })
+		synctest.Wait()
+		const blind = "vantage: ams is blind: it alone sees most of unrelated endpoints down, so it abstains"
+		const sees = "vantage: ams sees again: its votes count"
+		want := strings.Join([]string{
+			blind, sees, "vantage: lon has fallen silent: its votes are not fresh",
+			"vantage: lon is heard again: its votes count", "vantage: lon has left, and has taken back its votes",
+		}, "\n")
+		if got := r.page("vantage"); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		for range 12 {
+			says("ams", health.Down)
+			r.beat(8*time.Second, "ams", "lon")
+			says("ams", health.Up)
+			r.beat(8*time.Second, "ams", "lon")
+		}
+		time.Sleep(time.Hour)
+		told := r.only("vantage/ams", "vantage: ")
+		if n := len(told); n != 7 || !strings.HasPrefix(told[n-1], "vantage: ams has fallen silent: its votes are not "+
+			"fresh (at 00:04:") || !strings.Contains(told[n-1], ", the last of 21 such events since 00:00:") {
+			t.Errorf("a vantage that turns blind all the time has\n%s", strings.Join(told, "\n"))
+		}
+	})
+}
+
+// only returns the lines of a page that begin so.
+func (r *remembered) only(of, begin string) []string {
+	return slices.DeleteFunc(strings.Split(r.page(of), "\n"), func(line string) bool {
+		return !strings.HasPrefix(line, begin)
+	})
+}
+
+// A version that is refused, and a removal that is held back, are told, and what ends that. Many at once are one event,
+// and one that is refused all the time is told a few times.
+func TestHappenedToDocuments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := remember(t, history.Options{})
+		r.Batch(zones.Batch{Revision: 1, Full: true, Changes: changes(t, resources, 1)})
+		revision := int64(1)
+		batch := func(cs ...zones.Change) {
+			revision++
+			for i := range cs {
+				cs[i].Revision = revision
+			}
+			r.Batch(zones.Batch{Revision: revision, Changes: cs})
+			synctest.Wait()
+		}
+		const key = "policies/www.example.test"
+		policy := func(more string) zones.Change {
+			return changes(t, "kind: Policy\nname: www.example.test\nrules: [{failover: [www-eu]}]\n"+more, 1)[0]
+		}
+		broken := zones.Change{Key: key, Err: errors.New("ttl: write a time, such as 30s")}
+		batch(broken)
+		batch(broken) // again, and so no news
+		batch(policy(""))
+		batch(changes(t, "kind: Policy\nname: new.example.test\nrules: [{failover: [www-er]}]\n", 1)...)
+		batch(zones.Change{Key: "policies/new.example.test"})
+		const refused = "problem: Policy www.example.test: ttl: write a time, such as 30s; " +
+			"the last good version stays in service"
+		const fine = "problem: Policy www.example.test has no problem any more"
+		want := refused + "\n" + fine + `
+problem: Policy new.example.test: rules[0].failover[0]: no pool "www-er"; known: www-eu, www-us; ` +
+			`this version is in service nevertheless, as far as it can be served (2 problems in all)
+problem: Policy new.example.test has no problem any more: it is gone`
+		if got := r.page("problem"); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		for range 12 {
+			batch(broken)
+			time.Sleep(10 * time.Second)
+			batch(policy(""))
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(time.Hour)
+		told := r.only("policy/www.example.test", "problem: ")
+		if n := len(told); n != 7 || !strings.HasPrefix(told[n-1], fine+" (at 00:03:50 UTC, the last of 20 ") {
+			t.Errorf("a policy that is refused all the time has\n%s", strings.Join(told, "\n"))
+		}
+		var many []zones.Change
+		for i := range 50 {
+			many = append(many, zones.Change{
+				Key: zones.KeyOf(zones.KindPool, fmt.Sprint("p", i)), Err: errors.New("no such field"),
+			})
+		}
+		batch(many...)
+		for _, of := range []string{"p7", "pool/p49"} {
+			if got := r.page(of); !strings.HasPrefix(got, "problem: 50 resources have problems; the first: Pool p0: ") {
+				t.Errorf("of many that are refused, %s has\n%s", of, got)
+			}
 		}
 	})
 }

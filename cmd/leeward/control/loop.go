@@ -399,6 +399,7 @@ func (l *Loop) turn(w waiting, back *applied) time.Time {
 	l.gauge(now)
 	loads := l.board.Weigh(now)
 	l.tellVotes()
+	l.tellVantages(now)
 	if len(turned) == 0 && len(loads) > 0 && l.view != nil {
 		l.publish(time.Time{}, nil, loads)
 	}
@@ -497,5 +498,6 @@ func (l *Loop) due() time.Time {
 	}
 	earlier(l.recall)
 	earlier(l.seeing.beat)
+	earlier(l.happened.earliest())
 	return next
 }

@@ -23,6 +23,7 @@ import (
 
 	"leeward/cmd/leeward/chain"
 	"leeward/server/admin"
+	"leeward/server/history"
 	"leeward/server/transfer"
 	"leeward/zones/dnssec"
 	"leeward/zones/rr"
@@ -42,6 +43,8 @@ type parents struct {
 	elapsed func() time.Duration // elapsed time, unaffected by changes of the clock
 	sent    *prometheus.CounterVec
 
+	// happened is told what became of it, for the history.
+	happened func(history.Event)
 	// asks returns what zones ask their parents for.
 	asks func(ctx context.Context) (map[rr.Name]asking, error)
 	// tellers returns the servers and signers that can tell parents, this one included.
@@ -247,6 +250,31 @@ func (p *parents) one(ctx context.Context, origin rr.Name, s *parentState) {
 	if s.State == admin.ParentFailed && was.Error != s.Error {
 		p.warn(origin, s)
 	}
+	p.tellHistory(rr.TrimDot(origin.String()), was, s.Parent)
+}
+
+// tellHistory reports what has become of a zone's parent. It is no news that a parent's DS fits if nobody told it.
+func (p *parents) tellHistory(zone string, was, is admin.Parent) {
+	if was.State == is.State && was.Error == is.Error {
+		return
+	}
+	e := history.Event{
+		Kind: history.Parent, Of: []string{"zone/" + zone, "name/" + zone}, Again: "parent/" + zone,
+	}
+	switch {
+	case is.State == admin.ParentTold:
+		e.Text = fmt.Sprintf("the parent of %s was told of new CDS, at %s", zone, is.Endpoint)
+		if !is.Validated {
+			e.Text += " (DNSSEC does not prove that it is the right place)"
+		}
+	case is.State == admin.ParentFailed:
+		e.Text = fmt.Sprintf("the parent of %s could not be told of new CDS: %s", zone, is.Error)
+	case is.State == admin.ParentFits && (was.State == admin.ParentTold || was.State == admin.ParentFailed):
+		e.Text, e.Over = fmt.Sprintf("the parent of %s has a DS that fits", zone), true
+	default:
+		return
+	}
+	p.happened(e)
 }
 
 // warn logs that a parent could not be told. One cause may hinder thousands of zones, so lines are few.
@@ -434,7 +462,8 @@ func newParents(r *run) (*parents, error) {
 	began := time.Now()
 	p := &parents{
 		id: r.ID, folder: r.State, log: r.Log, now: time.Now, asks: r.asking, tellers: r.tellers,
-		elapsed: func() time.Duration { return time.Since(began) },
+		happened: func(e history.Event) { r.history.Add(e, nil) },
+		elapsed:  func() time.Duration { return time.Since(began) },
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leeward_dnssec_parent_notifies_total",
 			Help: "Parents told of new CDS (NOTIFY, RFC 9859), by result: ok, failed.",

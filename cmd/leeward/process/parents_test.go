@@ -20,6 +20,7 @@ import (
 
 	"leeward/cmd/leeward/chain"
 	"leeward/server/admin"
+	"leeward/server/history"
 	"leeward/zones/dnssec"
 	"leeward/zones/rr"
 )
@@ -37,8 +38,10 @@ type registry struct {
 	refuse bool
 	told   []string // server and zone of each notice that came
 	began  time.Time
-	sends  int // notices on their way
-	most   int // the largest number of these
+	// what servers have told their histories since happened was last called
+	history []string
+	sends   int // notices on their way
+	most    int // the largest number of these
 }
 
 func newRegistry() *registry {
@@ -101,6 +104,11 @@ func (x *registry) server(t *testing.T, id, folder string, log *lockedLines) (p 
 		id: id, folder: folder, log: slog.New(slog.NewTextHandler(log, nil)), now: time.Now,
 		sent:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sent"}, []string{"result"}),
 		elapsed: func() time.Duration { return time.Since(x.began) },
+		happened: func(e history.Event) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.history = append(x.history, id+": "+e.Text)
+		},
 		asks: func(context.Context) (map[rr.Name]asking, error) {
 			x.mu.Lock()
 			defer x.mu.Unlock()
@@ -227,6 +235,13 @@ func TestParentIsToldOnce(t *testing.T) {
 		time.Sleep(3 * 24 * time.Hour)
 		if got := state(p, "a.test"); got != "fits" || x.asked != asked {
 			t.Errorf("the state is %s, and a parent whose DS fits is asked %d times", got, x.asked-asked)
+		}
+		var got []string
+		if x.set(func() { got = x.history }); !slices.Equal(got, []string{
+			"a: the parent of a.test was told of new CDS, at cds.test:5300",
+			"a: the parent of a.test has a DS that fits",
+		}) {
+			t.Errorf("the history is %q", got)
 		}
 		x.put("a.test", 2) // a roll
 		time.Sleep(time.Minute)

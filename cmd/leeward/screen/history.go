@@ -71,6 +71,11 @@ func colourOf(e *history.Event) Colour {
 			return Green
 		}
 		return Red
+	case history.Vantage, history.Problem, history.Parent:
+		if e.Over {
+			return Green
+		}
+		return Yellow
 	case history.Source, history.Lost, history.Clock, history.Override, history.Drill:
 		return Yellow
 	}
