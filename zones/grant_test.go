@@ -29,7 +29,7 @@ func TestGrant(t *testing.T) {
 		{"**.dyn", "a.b.dyn", true},
 		{"**.dyn", "a.dyn.b", false},
 		{"*.dyn", "dyn", false},
-		{"*.dyn", "*.dyn", true}, // the owner of a wildcard is a label as any other
+		{"*.dyn", "*.dyn", true}, // the owner of a wildcard is a label like any other
 		{"a.**.b", "a.b", true},
 		{"a.**.b", "a", false},
 		{"**", "@", true},

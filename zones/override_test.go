@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What an override leaves to its target is a line of four points; Next goes from one to the next.
+// The part of its clients that an override leaves to its target is a line through four points. Next goes from one point
+// to the next.
 func TestOverrideOverTime(t *testing.T) {
 	begin := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
 	rapid.Check(t, func(t *rapid.T) {
@@ -37,7 +38,7 @@ func TestOverrideOverTime(t *testing.T) {
 		if problems := Validate(o).Errors(); len(problems) > 0 {
 			t.Fatalf("%v", problems)
 		}
-		level := func(s int) float64 { // plainly
+		level := func(s int) float64 { // the plain way
 			switch {
 			case s < from || s >= until:
 				return 1
@@ -69,7 +70,7 @@ func TestOverrideOverTime(t *testing.T) {
 	})
 }
 
-// In the moment in which a drain begins to give its clients back, they are not gone any more.
+// From the moment in which a drain begins to give its clients back, they are no longer gone.
 func TestGone(t *testing.T) {
 	from := time.Date(2026, 11, 28, 22, 0, 0, 0, time.UTC)
 	until := from.Add(time.Hour)

@@ -20,7 +20,7 @@ func TestBeyondIsWhatAnEditAdds(t *testing.T) {
 	}
 }
 
-// Of many warnings of one kind ten are listed, the last, and how many there are; errors are all there.
+// Of many warnings of one kind, ten are listed, and the last line says how many there are. Errors are all listed.
 func TestManyWarningsAreSummarised(t *testing.T) {
 	var text strings.Builder
 	for i := range 2000 {

@@ -10,8 +10,8 @@ import (
 	"leeward/zones/sourcetest"
 )
 
-// TestReferencesAreRelations holds the two halves of the table together: whatever a resource names is of a kind that
-// Relations has, and each relation of References is met.
+// TestReferencesAreRelations compares the two halves of the table: whatever a resource names is of a kind that
+// Relations has, and each relation comes up in References.
 func TestReferencesAreRelations(t *testing.T) {
 	met := map[zones.Relation]bool{}
 	property := func(t *rapid.T) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestTransferHolds: an address, a key, or both, are let in as they are written.
+// TestTransferHolds: an address, a key, or both are let in as configured.
 func TestTransferHolds(t *testing.T) {
 	transfer := &Transfer{Allow: []string{"192.0.2.0/24", "2001:db8::1", "key Xfer.", "198.51.100.7 key near"}}
 	for _, c := range []struct {
@@ -47,7 +47,7 @@ func TestParseServer(t *testing.T) {
 	}
 }
 
-// TestParseServerKeys: what is wrong with several keys is said.
+// TestParseServerKeys: an error says what is wrong with several keys.
 func TestParseServerKeys(t *testing.T) {
 	for text, want := range map[string]string{
 		"192.0.2.53 key":                           "\"key\" is followed by the name of one key",

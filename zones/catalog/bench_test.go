@@ -11,7 +11,7 @@ import (
 	"leeward/zones/document"
 )
 
-// manyRecords are values as etcd has them, decoded one by one.
+// manyRecords are values from etcd, decoded one by one.
 func manyRecords(b *testing.B, n int) zones.Batch {
 	b.Helper()
 	batch := zones.Batch{Revision: int64(n) + 1, Full: true, Changes: make([]zones.Change, 0, n+1)}
@@ -28,7 +28,7 @@ func manyRecords(b *testing.B, n int) zones.Batch {
 	return batch
 }
 
-// BenchmarkCatalogMillion loads a million static records and reports what one takes in the catalog.
+// BenchmarkCatalogMillion loads a million static records, and reports how much memory one takes in the catalog.
 func BenchmarkCatalogMillion(b *testing.B) {
 	const n = 1_000_000
 	heap := func() uint64 {

@@ -57,7 +57,7 @@ func (w *world) change(line string) zones.Change {
 	return ch
 }
 
-// one applies all lines as one batch, each each as its own.
+// one applies all lines as one batch, and each applies each line as its own.
 func (w *world) one(lines ...string) {
 	w.t.Helper()
 	var b zones.Batch
@@ -75,7 +75,7 @@ func (w *world) each(lines ...string) {
 	}
 }
 
-// full applies a list of all there is.
+// full applies a complete list.
 func (w *world) full(accepted int64, lines ...string) {
 	w.t.Helper()
 	b := zones.Batch{Full: true, Accepted: accepted}
@@ -205,7 +205,7 @@ func TestBadNewestVersionCostsOnlyItself(t *testing.T) {
 	if len(w.last.Keys) != 0 {
 		t.Errorf("changed: %v", w.last.Keys)
 	}
-	// It heals by itself when what is missing appears.
+	// It heals by itself when the missing resource appears.
 	w.each(`put Pool www-uss {"region":"us"}`, `put Endpoint www-uss/lb-1 {"addresses":["198.51.100.9"]}`, `put Pool www-eu {"region":"eu"}`)
 	w.wantProblems()
 	if p := w.c.Get("policies/www.example.test").(*zones.Policy); len(p.Rules[0].Failover) != 2 {
@@ -221,7 +221,7 @@ func TestReferrerOfSomethingMissingIsServedWithoutIt(t *testing.T) {
 		`Policy api.example.test: map: no map "offices"; there are none yet`,
 		`Policy api.example.test: rules[0].failover[1]: no pool "api-eu"; known: www-eu, www-us`,
 	)
-	// What was good and refers to something that goes is served on, and says so.
+	// A good resource stays in service when something that it refers to goes, and a problem says so.
 	w.one("del Region us")
 	if got := w.c.Problems().Only(func(p zones.Problem) bool { return p.Key == "pools/www-us" }); len(got) != 1 ||
 		got[0].Field != "region" {
@@ -304,7 +304,7 @@ func TestGuardKeepsAPolicysLastEndpoints(t *testing.T) {
 	w.wantHeld("Endpoint www-eu/lb-2: it would leave policy www.example.test without any endpoint")
 	w.wantThere(zones.KindEndpoint, "www-eu/lb-2")
 	w.one(`put Region ap {"latitude":1,"longitude":2}`)
-	w.wantThere(zones.KindRegion, "ap", "eu", "us") // all else goes on
+	w.wantThere(zones.KindRegion, "ap", "eu", "us") // all else stays
 	w.accept(w.c.Held()[0].Revision - 1)
 	w.wantThere(zones.KindEndpoint, "www-eu/lb-2")
 	w.accept(w.c.Held()[0].Revision)
@@ -321,7 +321,7 @@ func TestGuardLetsGoWhenOthersTakeOver(t *testing.T) {
 	if n := len(w.c.Held()); n != 4 {
 		t.Errorf("%d held, want 4: %v", n, w.c.Held())
 	}
-	w.one(`put Endpoint www-eu/lb-3 {"addresses":["192.0.2.1"]}`) // the address of one that is held
+	w.one(`put Endpoint www-eu/lb-3 {"addresses":["192.0.2.1"]}`) // the address of an endpoint that is held
 	w.wantHeld()
 	w.wantThere(zones.KindEndpoint, "www-eu/lb-3")
 	w.wantThere(zones.KindPool, "www-eu")
@@ -361,7 +361,7 @@ func TestGuardKeepsAZonesRecords(t *testing.T) {
 	w.one(`put Record example.test/@/MX {"data":["10 mail"]}`)
 	w.wantHeld()
 	w.now = w.now.Add(2 * time.Minute)
-	w.one("del Record example.test/@/MX") // the only one for long
+	w.one("del Record example.test/@/MX") // the only one for a long time
 	w.wantHeld()
 	w.wantThere(zones.KindRecord)
 }
@@ -427,7 +427,7 @@ func TestGuardHoldsBulk(t *testing.T) {
 	w.wantThere(zones.KindMap)
 }
 
-// What a signed update removes was meant; what others removed before stays held.
+// Removals by a signed update are on purpose. What others removed before stays held.
 func TestGuardLetsThroughWhatWasMeant(t *testing.T) {
 	w := newWorld(t)
 	w.each(site()...)
@@ -469,8 +469,8 @@ func TestGuardIgnoresOverrides(t *testing.T) {
 	w.wantThere(zones.KindOverride)
 }
 
-// What was accepted by its name goes, and nothing else; a later version of it has to be accepted anew. A list after a
-// while without the source (or after a start from the copy) says the same.
+// A removal that was accepted by name is carried out, and no other. A later version of the resource has to be accepted
+// anew. A list after a while without the source, or after a start from the copy, leads to the same result.
 func TestAcceptedByName(t *testing.T) {
 	for _, how := range []string{"as it comes", "in a list"} {
 		t.Run(how, func(t *testing.T) {
@@ -518,7 +518,7 @@ func TestHistoryThatWentBackIsNotAccepted(t *testing.T) {
 	w := newWorld(t)
 	w.revision = 1000
 	w.full(900, site()...)
-	w.accept(1010) // some delete, long ago
+	w.accept(1010) // a deletion long ago
 	before := w.effective()
 	w.revision = 50 // restored from a backup
 	w.full(0)
@@ -554,14 +554,14 @@ func TestSerialFollowsTheZonesOwnChanges(t *testing.T) {
 	if got := w.c.ZoneSerial("example.test"); int64(got) != w.revision {
 		t.Errorf("serial %d after a removal at %d", got, w.revision)
 	}
-	w.one(`put Record example.test/@/MX {"data":["10 mail"]}`) // the same again: who lists sees that revision and no other
+	w.one(`put Record example.test/@/MX {"data":["10 mail"]}`) // the same again: a listing sees only that revision
 	if got := w.c.ZoneSerial("example.test"); int64(got) != w.revision {
 		t.Errorf("serial %d after a version at %d", got, w.revision)
 	}
 }
 
-// A TTL shorter than the time to see a failure is taken at once, also where there is a version before, and only warned
-// of.
+// A TTL shorter than the time to detect a failure is accepted at once, even if there is an earlier version. There is
+// only a warning.
 func TestTTLShorterThanDetectionIsTaken(t *testing.T) {
 	w := newWorld(t)
 	w.one(`put Zone example.test {"nameservers":["ns.example.net"]}`, `put Region eu`, `put Monitor web {"tcp":{"port":80},"interval":"30s"}`,

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Zones above and below each other come and go, and so do the cuts between them. What is wrong then does not depend on
-// how it came about, and only the nearest zone above that says nothing of a zone is told so.
+// Zones above and below each other come and go, and so do the cuts between them. The problems do not depend on how the
+// state came about. Only the nearest zone above gets a problem about a zone that it does not mention.
 func TestCutsBetweenZones(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		w, there := newWorld(t), map[string]string{}

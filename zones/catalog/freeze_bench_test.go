@@ -9,7 +9,7 @@ import (
 	"leeward/zones/document"
 )
 
-// BenchmarkFreeze is what the loop waits for when the copy on disk, or an answer of the past, is begun.
+// BenchmarkFreeze is how long the loop waits when a copy on disk, or an answer about the past, is begun.
 func BenchmarkFreeze(b *testing.B) {
 	const n = 10_000
 	for _, inherits := range []bool{false, true} {

@@ -8,7 +8,7 @@ import (
 	"leeward/zones"
 )
 
-// What is frozen stays as it was, and a batch that is consumed does what it does when it is applied.
+// What is frozen stays as it was, and a batch that is consumed has the same effect as one that is applied.
 func TestFreezeAndConsume(t *testing.T) {
 	batch := func() zones.Batch {
 		b := zones.Batch{Revision: 3, Full: true}
@@ -63,6 +63,6 @@ func TestFreezeAndConsume(t *testing.T) {
 		t.Errorf("frozen, and then %q", got)
 	}
 	for range frozen.All() {
-		break // as a reader that fails does
+		break // a reader that fails does this
 	}
 }

@@ -8,13 +8,13 @@ import (
 	"leeward/zones"
 )
 
-// plainSuspicion is suspicion as it is easiest to read: every rule asks of every removal.
+// plainSuspicion is the most readable form of suspicion: every rule looks at every removal.
 type plainSuspicion struct {
 	c    *Catalog
 	now  time.Time
 	gone []removal // sorted
 	is   map[zones.Key]bool
-	why  map[zones.Key]*reason // of those that are to be held
+	why  map[zones.Key]*reason // of those that will be held
 }
 
 func newPlainSuspicion(c *Catalog, gone []removal) *plainSuspicion {
@@ -45,10 +45,10 @@ func (g *plainSuspicion) hold(why *reason, match func(zones.Key) bool) {
 	}
 }
 
-// going reports whether a removal is to be carried out as far as has been judged.
+// going reports whether a removal will be carried out, as far as has been judged.
 func (g *plainSuspicion) going(key zones.Key) bool { return g.is[key] && g.why[key] == nil }
 
-// bulk: more than half of all there is, or of all of a kind.
+// bulk: more than half of all resources, or of all of a kind.
 func (g *plainSuspicion) bulk() {
 	n := g.c.count()
 	most := g.c.total.of(g.now, n)
@@ -72,8 +72,8 @@ func (g *plainSuspicion) bulk() {
 	}
 }
 
-// zones: a Zone with something in it, or that lives on another primary: all that it has there would go, however little
-// is laid over it.
+// zones: a Zone that has something in it, or that lives on another primary. In the latter case all that it has there
+// would go, however little is laid over it.
 func (g *plainSuspicion) zones() {
 	for _, r := range g.gone {
 		zone, ok := g.resource(r.key).(*zones.Zone)
@@ -187,7 +187,7 @@ func (g *plainSuspicion) policies() {
 	}
 }
 
-// poolOf returns the pool that a Pool or Endpoint is, or is in.
+// poolOf returns the pool of a Pool or Endpoint.
 func poolOf(r zones.Resource) (string, bool) {
 	switch r := r.(type) {
 	case *zones.Pool:
@@ -198,7 +198,7 @@ func poolOf(r zones.Resource) (string, bool) {
 	return "", false
 }
 
-// closure: what is named by something that is held, so that what stays in service stays whole.
+// closure: whatever something that is held refers to, so that what stays in service stays whole.
 func (g *plainSuspicion) closure() {
 	for again := true; again; {
 		again = false
@@ -226,7 +226,7 @@ func sortedKeys(set map[zones.Key]bool) []zones.Key {
 	return keys
 }
 
-// zoneAround returns the zone that a Zone, Record or Policy is, or is in.
+// zoneAround returns the zone of a Zone, Record or Policy.
 func zoneAround(c *Catalog, r zones.Resource) *zoneState {
 	switch r := r.(type) {
 	case *zones.Zone:

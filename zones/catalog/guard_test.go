@@ -16,7 +16,7 @@ import (
 	"leeward/zones/sourcetest"
 )
 
-// aHolding draws a resource of a world in which policies share pools, so that one that gets an endpoint back frees what
+// aHolding draws a resource of a world in which policies share pools. So a policy that gets an endpoint back frees what
 // is held for others.
 func aHolding(t *rapid.T) zones.Resource {
 	pools := []string{"a", "b", "c", "d", "e"}
@@ -50,14 +50,14 @@ func aHolding(t *rapid.T) zones.Resource {
 	}
 }
 
-// TestGuardJudgesAsIfByHand holds the judge that goes once through many removals, and looks again at nothing but what
-// something has changed around, against the one that asks every rule of every removal.
+// TestGuardJudgesAsIfByHand compares two judges. One goes through many removals once, and looks again only at what has
+// changed nearby. The other asks every rule about every removal.
 func TestGuardJudgesAsIfByHand(t *testing.T) {
 	met := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		c := New(func() time.Time { return now })
-		twin := New(func() time.Time { return now }) // which judges all again with every batch
+		twin := New(func() time.Time { return now }) // it judges everything again with every batch
 		draw := rapid.SampledFrom([]func(*rapid.T) zones.Resource{aHolding, aHolding, sourcetest.Resource}).Draw(t,
 			"world")
 		var revision int64
@@ -110,7 +110,7 @@ func TestGuardJudgesAsIfByHand(t *testing.T) {
 			judged(t, c, met)
 		}
 	})
-	t.Logf("of what was drawn: %v", met) // what is rare need not be among it
+	t.Logf("of what was drawn: %v", met) // rare cases need not be among them
 	for _, what := range []string{"judged", "held"} {
 		if met[what] == 0 {
 			t.Errorf("nothing was ever %s", what)
@@ -118,7 +118,7 @@ func TestGuardJudgesAsIfByHand(t *testing.T) {
 	}
 }
 
-// checkHeld holds the list of what is held against what is held, and that an acceptance has left nothing behind.
+// checkHeld checks the list of what is held against what is held, and that an acceptance has left nothing behind.
 func checkHeld(t *rapid.T, c *Catalog) {
 	var want []Held
 	for _, key := range slices.Sorted(maps.Keys(c.held.by)) {
@@ -139,7 +139,7 @@ func checkHeld(t *rapid.T, c *Catalog) {
 	}
 }
 
-// sparedOf returns what is held for a policy's sake.
+// sparedOf returns what is held for the sake of a policy.
 func sparedOf(c *Catalog) map[zones.Key]bool {
 	all := map[zones.Key]bool{}
 	for _, keys := range c.held.spared {
@@ -150,7 +150,8 @@ func sparedOf(c *Catalog) map[zones.Key]bool {
 	return all
 }
 
-// freed judges everything again that is held for a policy's sake, and holds against it what relent would let go.
+// freed judges everything again that is held for the sake of a policy, and compares the result with what relent would
+// let go.
 func freed(t *rapid.T, c *Catalog, met map[string]int) {
 	var all []removal
 	for _, key := range slices.Sorted(maps.Keys(c.held.by)) {
@@ -185,7 +186,7 @@ func freed(t *rapid.T, c *Catalog, met map[string]int) {
 	}
 }
 
-// judged has both judges look at any removals.
+// judged lets both judges look at any removals.
 func judged(t *rapid.T, c *Catalog, met map[string]int) {
 	var gone []removal
 	share := rapid.IntRange(1, 9).Draw(t, "gone")
@@ -213,8 +214,8 @@ func judged(t *rapid.T, c *Catalog, met map[string]int) {
 	}
 }
 
-// TestWhatIsHeldMakesRoom holds that a version takes the place of what the guard keeps at its name, if that has
-// been removed after the version came: a server that starts now serves it, too.
+// TestWhatIsHeldMakesRoom: a resource cannot be served beside another one, whose removal comes later. Once the guard
+// would hold that removal, the newer resource takes its place instead, as on a server that starts now.
 func TestWhatIsHeldMakesRoom(t *testing.T) {
 	c := New(clockAt0)
 	a := func(owner string) *zones.Record {
@@ -249,8 +250,8 @@ func TestWhatIsHeldMakesRoom(t *testing.T) {
 	}
 }
 
-// TestHeldAndPutAgain: a policy whose removal is held, and which is put again without an answer together with a record
-// at its name, stays in service as it was: it no longer is there only because of the guard.
+// TestHeldAndPutAgain: the removal of a policy is held. The policy is put again without an answer, together with a
+// record at its name. It stays in service as it was, and no longer only because of the guard.
 func TestHeldAndPutAgain(t *testing.T) {
 	c := New(clockAt0)
 	c.Apply(batchOf(t, 1, `

@@ -12,8 +12,8 @@ import (
 	"leeward/zones/sourcetest"
 )
 
-// inVain has, for each field that can be given in vain, documents in which it is, and a part of what is said of that.
-// There is a problem at that field, or, of what an endpoint has for a check, one that names it.
+// inVain has documents for each field that can be given in vain, and a part of what is said about it. There is a
+// problem at that field. For an endpoint's part of a check, the problem may be elsewhere and names the field.
 var inVain = map[string]struct{ docs, says string }{
 	"Zone.nameservers": {
 		"transfer: {primaries: [192.0.2.1]}\nnameservers: [a.test]",
@@ -113,7 +113,7 @@ var inVain = map[string]struct{ docs, says string }{
 	"Override.until": {"state: drain\nuntil: 2020-01-01T00:00:00Z", "no effect"},
 }
 
-// always are fields that mean something wherever they can be given.
+// always are the fields that have a meaning wherever they can be given.
 var always = strings.Fields(`
 Zone.ttl Zone.order Zone.serialOffset Zone.transfer.allow Zone.transfer.notify Zone.transfer.primaries
 Record.ttl Record.data
@@ -132,7 +132,7 @@ Map.prefixes
 Override.state Override.reason Override.from Override.ramp Override.drill
 `)
 
-// around is what the documents of inVain stand in.
+// around is the context of inVain's documents.
 const around = `{kind: Region, name: eu}
 ---
 {kind: Region, name: us}
@@ -153,8 +153,8 @@ const around = `{kind: Region, name: eu}
 ---
 `
 
-// Each field of each resource means something wherever it can be given, or a problem says that it does not. Who adds a
-// field says here which of both.
+// Each field of each resource has a meaning wherever it can be given, or a problem says that it has none. Whoever adds
+// a field decides here which of both holds.
 func TestNothingIsGivenInVain(t *testing.T) {
 	kinds := map[zones.Kind]any{
 		zones.KindZone: zones.Zone{}, zones.KindRecord: zones.Record{}, zones.KindRegion: zones.Region{},
@@ -167,7 +167,7 @@ func TestNothingIsGivenInVain(t *testing.T) {
 	}
 	fields := map[string]bool{}
 	for _, kind := range zones.Kinds {
-		if kind != zones.KindDefaults { // which has fields of the others
+		if kind != zones.KindDefaults { // its fields are those of the others
 			leaves(string(kind), reflect.TypeOf(kinds[kind]), fields)
 		}
 	}
@@ -203,7 +203,7 @@ func TestNothingIsGivenInVain(t *testing.T) {
 	}
 }
 
-// leaves adds the paths of all fields that documents have.
+// leaves adds the paths of all fields of documents.
 func leaves(at string, t reflect.Type, to map[string]bool) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
@@ -226,7 +226,7 @@ func leaves(at string, t reflect.Type, to map[string]bool) {
 	}
 }
 
-// A rule is doubted only where those before it leave it nothing.
+// A rule gets a warning only if the rules before it leave it no client.
 func TestRulesThatAreReached(t *testing.T) {
 	for _, rules := range []string{
 		"{when: {countries: [DE]}, failover: [p]}, {when: {countries: [DE, FR]}, failover: [q]}",
@@ -242,7 +242,8 @@ func TestRulesThatAreReached(t *testing.T) {
 	}
 }
 
-// A time that hardly anybody means is doubted, the longest that is meant is not, and what DNS cannot say is an error.
+// A time that hardly anybody means gets a warning, the longest plausible one does not, and one that DNS cannot express
+// is an error.
 func TestSpansAreDoubted(t *testing.T) {
 	for _, c := range []struct{ doc, field, fine, doubted, refused string }{
 		{"kind: Zone\nname: a.test\nnameservers: [ns.example.net]", "ttl", "168h", "100000h", "600000h"},
@@ -277,7 +278,7 @@ func TestSpansAreDoubted(t *testing.T) {
 	}
 }
 
-// An override that ends becomes a problem by itself, on each server at the same time.
+// An override that has ended becomes a problem by itself, on each server at the same time.
 func TestOverrideThatHasEnded(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	c := New(func() time.Time { return now })

@@ -16,7 +16,7 @@ import (
 )
 
 // writtenOut is inheritance in the plain way: what the JSON of the document lacks is taken from that of the Defaults.
-// Where the result is no good, the document stands as it is.
+// If the result is invalid, the document stays as it is.
 func writtenOut(r, d zones.Resource) zones.Resource {
 	fields, given := map[string]json.RawMessage{}, map[string]json.RawMessage{}
 	for to, from := range map[*map[string]json.RawMessage]zones.Resource{&fields: r, &given: d} {
@@ -38,7 +38,7 @@ func writtenOut(r, d zones.Resource) zones.Resource {
 	return whole
 }
 
-// valuesOf is what is in service, with all values written out, whatever they come from, but for Defaults.
+// valuesOf returns what is in service except Defaults, with all values written out, wherever they come from.
 func valuesOf(c *Catalog) (lines []string) {
 	for _, kind := range zones.Kinds {
 		if kind != zones.KindDefaults {
@@ -53,8 +53,8 @@ func valuesOf(c *Catalog) (lines []string) {
 	return lines
 }
 
-// TestDefaultsAreWritingOut: a set with Defaults comes to the same as the set with their values written into each
-// document, however the Defaults came to be what they are.
+// TestDefaultsAreWritingOut: a set with Defaults is equal to the set with their values written into each document,
+// however the Defaults came about.
 func TestDefaultsAreWritingOut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c, revision := New(clockAt0), int64(0)
@@ -68,7 +68,7 @@ func TestDefaultsAreWritingOut(t *testing.T) {
 			ch := zones.Change{Key: r.Key(), Resource: r, Revision: revision}
 			if _, again := newest[r.Key()]; again {
 				if r.Key().Kind() != zones.KindDefaults {
-					continue // what was good once and is not now stays in service: another story
+					continue // a resource that was good before stays in service, which is another story
 				}
 				if rapid.Bool().Draw(t, "gone") {
 					ch.Resource = nil
@@ -79,10 +79,10 @@ func TestDefaultsAreWritingOut(t *testing.T) {
 			newest[r.Key()] = ch
 			c.Apply(zones.Batch{Revision: revision, Changes: []zones.Change{ch}, Meant: true})
 			if rapid.Bool().Draw(t, "copied") {
-				c.Freeze() // what it has found out of resources must not outlive a Defaults
+				c.Freeze() // what it has worked out from resources must not outlive a Defaults
 			}
 		}
-		stale := false // what a Defaults before gave stays in service where that of now cannot be used
+		stale := false // values of an earlier Defaults stay in service if the present one cannot be used
 		for key, v := range c.waiting {
 			stale = stale || key.Kind() == zones.KindDefaults && c.Get(key) != nil || v.resource == nil
 		}
@@ -106,7 +106,7 @@ func TestDefaultsAreWritingOut(t *testing.T) {
 		if d := cmp.Diff(valuesOf(plain), valuesOf(c)); d != "" {
 			t.Fatalf("written out (-) and inherited (+): %s\n%v", d, c.Problems())
 		}
-		// The copy on disk brings the same back, with the Defaults and the documents as they were written.
+		// The copy on disk restores the same, with the Defaults and the documents as they were written.
 		again, changes := New(clockAt0), []zones.Change{}
 		for r := range c.Freeze().All() {
 			text, err := zones.Encode(r)
@@ -139,8 +139,8 @@ func batchOf(t *testing.T, revision int64, text string) zones.Batch {
 	return b
 }
 
-// TestDefaultsThatDoNotFit: a Defaults that makes a document invalid leaves its last good version in service, and says
-// so at that document until it fits again.
+// TestDefaultsThatDoNotFit: if a Defaults makes a document invalid, the document's last good version stays in service.
+// A problem at that document says so until it fits again.
 func TestDefaultsThatDoNotFit(t *testing.T) {
 	c := New(clockAt0)
 	c.Apply(batchOf(t, 1, "{kind: Monitor, name: quick, tcp: {port: 80}, interval: 500ms}\n---\n"+
@@ -180,8 +180,8 @@ func TestDefaultsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// TestGuardKeepsDefaults: that many resources have values of a Defaults is a reason not to lose it by accident, and it
-// is kept with whatever else is kept and has values of it.
+// TestGuardKeepsDefaults: the guard holds a Defaults that many resources inherit from, and holds it together with any
+// resource that it holds and that inherits from it.
 func TestGuardKeepsDefaults(t *testing.T) {
 	for _, pools := range []int{guardLeast - 1, guardLeast} {
 		c, text := New(clockAt0), "{kind: Monitor, name: web, tcp: {port: 80}}\n---\n"+
@@ -211,7 +211,7 @@ func TestGuardKeepsDefaults(t *testing.T) {
 	}
 }
 
-// TestDefaultsMoveSerials: servers that see a change and those that only list come to the same serial.
+// TestDefaultsMoveSerials: servers that see a change, and those that only list, come to the same serial.
 func TestDefaultsMoveSerials(t *testing.T) {
 	base := "{kind: Zone, name: a.test, nameservers: [ns.example.net]}\n---\n{kind: Region, name: eu}\n---\n" +
 		"{kind: Pool, name: p, region: eu}\n---\n{kind: Endpoint, name: p/1, addresses: [192.0.2.1]}\n---\n" +
@@ -236,8 +236,8 @@ func TestDefaultsMoveSerials(t *testing.T) {
 	}
 }
 
-// TestDefaultsGoWithTheirHeirs: what is removed in one batch with the Defaults that it inherits from is gone, and does
-// not come back without what they gave it.
+// TestDefaultsGoWithTheirHeirs: resources that are removed in one batch with their Defaults are gone, and do not come
+// back without the inherited values.
 func TestDefaultsGoWithTheirHeirs(t *testing.T) {
 	const rest = `
 {kind: Zone, name: example.test, nameservers: [ns.example.net]}

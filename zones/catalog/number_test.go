@@ -10,7 +10,7 @@ import (
 	"leeward/zones/document"
 )
 
-// What no message holds is an error where all of it would be said, and a warning where transfers alone would say it.
+// Too many addresses for a message are an error if an answer has them all, and a warning if only transfers have.
 func TestTooManyAddresses(t *testing.T) {
 	for _, c := range []struct {
 		pick    string
@@ -77,7 +77,7 @@ func TestStepOfAShareIsKept(t *testing.T) {
 	}
 }
 
-// What resolvers would make something else of than was meant, or nobody may have meant, is a warning.
+// There is a warning if resolvers would understand something else than was meant, or if nobody may have meant it.
 func TestPoliciesAreDoubted(t *testing.T) {
 	const world = `{kind: Zone, name: example.test, nameservers: [ns.elsewhere.test]}
 ---

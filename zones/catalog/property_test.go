@@ -19,7 +19,7 @@ import (
 
 func clockAt0() time.Time { return time.Time{} }
 
-// world resources, each key once.
+// someResources draws resources of the world, each key once.
 func someResources(t *rapid.T) []zones.Resource {
 	var rs []zones.Resource
 	seen := make(map[zones.Key]bool)
@@ -32,7 +32,7 @@ func someResources(t *rapid.T) []zones.Resource {
 	return rs
 }
 
-// TestInWhatPartsMakesNoDifference: resources that all are put once come to the same, whether in one list, in several
+// TestInWhatPartsMakesNoDifference: resources that are all put once give the same result in one list, in several
 // batches in order of their revisions, or in a list in any order.
 func TestInWhatPartsMakesNoDifference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -59,8 +59,8 @@ func TestInWhatPartsMakesNoDifference(t *testing.T) {
 	})
 }
 
-// TestAnyHistory puts, breaks and deletes at random, and holds that the indexes fit what is in service, that problems
-// are those that a fresh look finds, and that no policy that had an endpoint is left without one.
+// TestAnyHistory puts, breaks and deletes at random. The indexes fit what is in service, the problems are those that a
+// fresh look finds, and no policy that had an endpoint is left without one.
 func TestAnyHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -121,7 +121,7 @@ func answering(c *Catalog) map[string]bool {
 	return names
 }
 
-// checkDelta holds that a Delta names exactly what changed.
+// checkDelta checks that a Delta names exactly what changed.
 func checkDelta(t *rapid.T, before, after []string, d Delta) {
 	changed := make(map[string]bool)
 	for _, pair := range [][2][]string{{before, after}, {after, before}} {
@@ -197,7 +197,7 @@ func checkIndexes(t *rapid.T, c *Catalog) {
 	if len(fresh.holders) != len(c.holders) {
 		t.Fatalf("%d addresses held, want %d", len(c.holders), len(fresh.holders))
 	}
-	// No two in service exclude each other, and the problems are those of a fresh look.
+	// No two resources in service exclude each other, and the problems are those of a fresh look.
 	for _, kind := range zones.Kinds {
 		c.Each(kind, func(r zones.Resource) bool {
 			key := r.Key()

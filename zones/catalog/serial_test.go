@@ -14,7 +14,7 @@ import (
 	"leeward/zones/sourcetest"
 )
 
-// history is an etcd of the model: its keys, what servers keep of serials, and every revision as a batch.
+// history is the etcd of the model: its keys, the serials that servers keep, and every revision as a batch.
 type history struct {
 	revision int64
 	keys     map[zones.Key]zones.Change
@@ -50,7 +50,7 @@ func clone(s *zones.Serials) zones.Serials {
 	return zones.Serials{Base: s.Base, Last: maps.Clone(s.Last)}
 }
 
-// list is everything there is.
+// list is a complete list.
 func (h *history) list(anew bool) zones.Batch {
 	kept := clone(&h.kept)
 	b := zones.Batch{Revision: h.revision, Full: true, Accepted: h.accepted, Serials: &kept, Anew: anew}
@@ -70,7 +70,7 @@ type follower struct {
 	next int // in its log
 }
 
-// contents is what a transfer of each zone would hold, and more: whatever it is made of.
+// contents is what a transfer of each zone would hold, and more: everything that it is made from.
 func contents(c *Catalog) map[string]string {
 	all := map[string]string{}
 	c.Each(zones.KindZone, func(r zones.Resource) bool {
@@ -125,7 +125,7 @@ func contents(c *Catalog) map[string]string {
 	return all
 }
 
-// versions is every effective resource with its revision.
+// versions returns every effective resource with its revision.
 func versions(c *Catalog) (all []string) {
 	for _, kind := range zones.Kinds {
 		c.Each(kind, func(r zones.Resource) bool {
@@ -137,8 +137,8 @@ func versions(c *Catalog) (all []string) {
 	return all
 }
 
-// apply takes a batch and checks the serials: they never go back, move with the content, and the delta names those that
-// moved.
+// apply applies a batch and checks the serials: they never go back, they move with the content, and the delta names
+// those that have moved.
 func (f *follower) apply(t *rapid.T, b zones.Batch) {
 	before, was := contents(f.c), map[string]uint32{}
 	for origin := range before {
@@ -162,7 +162,7 @@ func (f *follower) apply(t *rapid.T, b zones.Batch) {
 	}
 }
 
-// step takes up the next revision, and leaves in etcd what is owed to it.
+// step applies the next revision, and writes to etcd what is due.
 func (f *follower) step(t *rapid.T) bool {
 	if f.next == len(f.of.log) {
 		return false
@@ -198,7 +198,7 @@ func (f *follower) lists(t *rapid.T, anew bool) {
 	f.pay()
 }
 
-// copied is a server that starts from the copy of another.
+// copied returns a server that starts from the copy of another.
 func (f *follower) copied(t *rapid.T) *follower {
 	kept := f.c.Serials()
 	b := zones.Batch{Revision: f.c.Revision(), Full: true, Copy: true, Serials: &kept}
@@ -215,8 +215,8 @@ func (f *follower) copied(t *rapid.T) *follower {
 	return g
 }
 
-// Servers that follow one etcd, each at its own pace, that list it again, start from nothing or from a copy, and live
-// through its being wiped, come to the same serials; and none ever goes back or stays where the content changes.
+// Servers follow one etcd, each at its own pace. They list it again, start from nothing or from a copy, and survive a
+// wipe of etcd. All come to the same serials. None ever goes back, or stays when the content changes.
 func TestSerialsAgree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := newHistory()
@@ -302,8 +302,8 @@ func TestSerialsAgree(t *testing.T) {
 	})
 }
 
-// A policy that is not in service, for a record stands at its name, counts in its zone for those who knew it in a zone
-// below that has gone, as it does for those who come anew.
+// A policy may be out of service because a record stands at its name. It counts in its zone for servers that knew it in
+// a zone below, which is gone, just as for servers that start now.
 func TestSerialOfAPolicyThatWaits(t *testing.T) {
 	zone := &zones.Zone{Origin: "ex.test", Nameservers: []string{"ns.example.net"}}
 	below := &zones.Zone{Origin: "sub.ex.test", Nameservers: []string{"ns.example.net"}}
@@ -331,7 +331,7 @@ func TestSerialOfAPolicyThatWaits(t *testing.T) {
 	}
 }
 
-// A zone that comes from elsewhere goes on from the serial that it had, and moves with each change as others do.
+// A zone that comes from elsewhere goes on from its former serial, and moves with each change like others.
 func TestSerialOffset(t *testing.T) {
 	w := newWorld(t)
 	w.each(site()...)
@@ -346,7 +346,7 @@ func TestSerialOffset(t *testing.T) {
 	}
 }
 
-// 0 is a serial like any other, and not the same as none.
+// 0 is a serial like any other, and not the same as no serial.
 func TestSerialOfZero(t *testing.T) {
 	docs, problems := document.ReadMaster("example.test.zone", "example.test",
 		strings.NewReader("@ 1h SOA ns h 0 2h 15m 2w 5m\n NS ns\n"), nil)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// OpenIn waits for nothing either, and does not leave its folder.
+// OpenIn never waits either, and does not leave its folder.
 func TestOpenInStaysAndDoesNotWait(t *testing.T) {
 	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "file")
 	for _, file := range []string{filepath.Join(dir, "file"), outside} {
@@ -53,7 +53,7 @@ func TestOpenInStaysAndDoesNotWait(t *testing.T) {
 	}
 }
 
-// within fails the test where f does not return: the tests here are of calls that would wait for ever.
+// within fails the test if f does not return. These tests call what could wait for ever.
 func within(t *testing.T, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -114,7 +114,7 @@ func TestOpenTakesRegularFilesOnly(t *testing.T) {
 	}
 }
 
-// /proc/kmsg says that it is regular, and its reader waits for the kernel's next word. Reading takes that word away
+// /proc/kmsg claims to be regular, and its reader waits for the kernel's next message. Reading takes that message away
 // from others, so this is for machines that nobody else needs.
 func TestRegularFilesThatBlock(t *testing.T) {
 	if os.Getenv("CI") == "" {
@@ -144,13 +144,13 @@ func TestReadIsBounded(t *testing.T) {
 	if _, err := Read(file, 4); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("a sparse file of a tebibyte: %v, want ErrTooLarge", err)
 	}
-	// What says that it has no octets can have some.
+	// A file that claims to have no octets may have some.
 	if b, err := Read("/proc/self/status", 1<<20); err == nil && len(b) == 0 {
 		t.Error("/proc/self/status is read as empty")
 	}
 }
 
-// content returns what lies in a folder: names and texts.
+// content returns the files of a folder: names and texts.
 func content(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -192,7 +192,7 @@ func TestWriteIsWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("mode is %v, %v", status.Mode(), err)
 	}
 
-	// An error names the file and not the temporary one, whose name is another each time.
+	// An error names the file and not the temporary one, whose name changes each time.
 	err = Write(file, 0o640, func(f *os.File) error {
 		f.Close()
 		_, err := f.WriteString("x")
@@ -202,12 +202,12 @@ func TestWriteIsWholeOrNotAtAll(t *testing.T) {
 		strings.Contains(err.Error(), ".new: file") {
 		t.Errorf("error is %v, want one of %s", err, file)
 	}
-	in := filepath.Join(dir, "long"+strings.Repeat("x", 250)) // too long with what makes it a temporary name
+	in := filepath.Join(dir, "long"+strings.Repeat("x", 250)) // too long with the end that makes it a temporary name
 	if err := Write(in, 0o640, text("x")); err == nil || !strings.HasPrefix(err.Error(), "open "+in+": ") {
 		t.Errorf("error is %v, want one of %s", err, in)
 	}
 
-	// A crash leaves its temporary file. One that is old goes; one that is new may be somebody's who writes now.
+	// A crash leaves its temporary file. An old one is removed. A new one may belong to somebody who is writing now.
 	old, fresh := filepath.Join(dir, ".file.1.new"), filepath.Join(dir, ".file.2.new")
 	other := filepath.Join(dir, ".files.1.new")
 	for _, name := range []string{old, fresh, other} {
@@ -230,7 +230,7 @@ func TestWriteIsWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-// A folder of very many files is not listed for each that is written there.
+// A folder of very many files is not listed for each file that is written there.
 func TestWriteInALargeFolder(t *testing.T) {
 	dir := t.TempDir()
 	for i := range manyFiles + 1 {
@@ -288,8 +288,8 @@ func TestWriteReplacesALink(t *testing.T) {
 	}
 }
 
-// What is written, replaced, opened to others, or led elsewhere by a link is another version; what only was looked at
-// is not.
+// A file has another version once it was written, replaced, opened to others, or once a link leads elsewhere. Looking
+// at a file does not change its version.
 func TestStamp(t *testing.T) {
 	dir := t.TempDir()
 	path, other := filepath.Join(dir, "a"), filepath.Join(dir, "b")

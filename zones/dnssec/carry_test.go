@@ -14,9 +14,9 @@ import (
 	"leeward/zones/rr"
 )
 
-// A world in which a roll is carried on: etcd, servers with clocks of their own that hear of etcd late or not at all,
-// and a parent whose servers take CDS when they like. A resolver in it may have any answer of any server from within a
-// TTL, and any DS of any server of the parent.
+// world is what a roll is carried on in: etcd, servers with clocks of their own that hear of etcd late or not at all,
+// and a parent whose servers follow CDS when they like. A resolver in it may have any answer of any server from within
+// a TTL, and any DS of any server of the parent.
 type world struct {
 	t     *rapid.T
 	keys  *Keys // in etcd
@@ -29,7 +29,7 @@ type world struct {
 	servers []*server
 	parents [][][]byte
 	asked   [][]byte // what the parent has decided, on its way to its servers
-	back    int      // a server of the parent that has an older DS again, until somebody has seen it; -1: none
+	back    int      // a server of the parent that has an older DS again, until a look has noticed; -1: none
 	older   [][]byte // what the parent had before
 	seen    []sample
 	ds      []dsSample
@@ -59,7 +59,7 @@ type dsSample struct {
 
 func (w *world) clock(s *server) time.Time { return day0.Add(w.now + s.offset) }
 
-// serve has each server hear of etcd, say its word, and answer.
+// serve lets each server hear of etcd, write its word, and answer.
 func (w *world) serve() {
 	for _, s := range w.servers {
 		if w.now >= s.cut {
@@ -77,14 +77,14 @@ func (w *world) serve() {
 	}
 }
 
-// check holds what resolvers may have against each other.
+// check checks everything that resolvers may have against everything else.
 func (w *world) check() {
 	w.seen = slices.DeleteFunc(w.seen, func(s sample) bool { return w.now-s.at >= w.ttl })
 	w.ds = slices.DeleteFunc(w.ds, func(s dsSample) bool { return w.now-s.at >= w.dsTTL })
 	for _, a := range w.seen {
 		for _, b := range w.seen {
 			if a.at != w.now && b.at != w.now {
-				continue // they were held against each other before
+				continue // they were compared before
 			}
 			if wrong := clash(a.duty, b.duty); len(wrong) > 0 {
 				w.t.Fatalf("%v: keys of %v, data of %v: %q; %v", w.now, a.at, b.at, wrong, w.roll)
@@ -94,7 +94,7 @@ func (w *world) check() {
 			if a.at != w.now && d.at != w.now {
 				continue
 			}
-			for _, ds := range d.all { // of each algorithm one at least (RFC 4035 section 2.2)
+			for _, ds := range d.all { // at least one of each algorithm (RFC 4035 section 2.2)
 				by := Algorithm(ds[2])
 				if !slices.ContainsFunc(a.duty.Entry, func(k *Key) bool { return k.algorithm == by && k.In(d.all) }) {
 					w.t.Fatalf("%v: no key of algorithm %d in the DS of %v signs the DNSKEY of %v; %v", w.now, by,
@@ -109,8 +109,8 @@ func (w *world) check() {
 	}
 }
 
-// look is one server that looks whether the roll can go on, which may take a while: what it writes counts only if
-// nobody else has written since it read.
+// look lets one server look whether the roll can go on. That may take a while, and what it writes counts only if nobody
+// else has written since it read.
 func (w *world) look(s *server) {
 	if s.roll.Over() || w.now < s.cut {
 		return
@@ -145,7 +145,7 @@ func (w *world) look(s *server) {
 	}
 }
 
-// parent takes CDS from one server, and its own servers follow one by one.
+// parent reads CDS from one server, and its own servers follow one by one.
 func (w *world) parent() {
 	s := rapid.SampledFrom(w.servers).Draw(w.t, "asked")
 	d := s.keys.At(w.clock(s))
@@ -154,7 +154,7 @@ func (w *world) parent() {
 		ds, _ := DS(s.keys.origin, k, DigestSHA256)
 		all = append(all, ds)
 	}
-	// What it takes must be signed by a key of the DS that it has, and make the chain that is there hold (RFC 7344).
+	// CDS must be signed by a key of the parent's DS, and must not break the chain that exists (RFC 7344).
 	in := func(all [][]byte) bool {
 		return slices.ContainsFunc(d.Entry, func(k *Key) bool { return k.In(all) })
 	}
@@ -164,8 +164,8 @@ func (w *world) parent() {
 		}
 		w.asked = all
 	}
-	// While a step asks for the DS, a server of the parent may have the one before again, be it a copy of a zone that
-	// was restored. That it does so after all have waited for it nobody can help.
+	// While a step asks for the DS, a server of the parent may return to the former one, for example from an old copy
+	// of the zone. Nobody can help it if that happens after all have waited for it.
 	if w.roll.Asks() && w.older != nil && w.back < 0 && rapid.IntRange(0, 9).Draw(w.t, "goes back") == 0 {
 		w.back = rapid.IntRange(0, len(w.parents)-1).Draw(w.t, "which")
 		w.parents[w.back] = w.older
@@ -176,10 +176,9 @@ func (w *world) parent() {
 	w.parents[rapid.IntRange(0, len(w.parents)-1).Draw(w.t, "follows")] = w.asked
 }
 
-// TestCarry: whatever the TTLs, whoever looks when, with servers that are cut off, that restart, and of which one has a
-// clock that is wrong by up to two days or is set meanwhile, and with a parent that goes back to an older DS: no
-// resolver ever has what does not verify, and once all is
-// well again the roll comes to its end. An algorithm may be rolled back afterwards.
+// TestCarry: whatever the TTLs, and whoever looks when, no resolver ever has anything that does not verify, and once
+// all is well again the roll comes to its end. Servers are cut off, and restart. One has a clock that is wrong by up to
+// two days, or that is set meanwhile. The parent goes back to an older DS. An algorithm may be rolled back afterwards.
 func TestCarry(t *testing.T) {
 	const tick = 20 * time.Minute
 	rapid.Check(t, func(r *rapid.T) {
@@ -226,7 +225,7 @@ func TestCarry(t *testing.T) {
 	})
 }
 
-// carry plays one roll from its beginning to its end. One server has a clock that may be wrong.
+// carry plays one roll from beginning to end. One server has a clock that may be wrong.
 func (w *world) carry(kind string, a Algorithm, wrong *server, tick time.Duration) {
 	r, began, several := w.t, w.now, len(w.servers) > 1
 	ticks := func(name string, least, most int) time.Duration {
@@ -253,7 +252,7 @@ func (w *world) carry(kind string, a Algorithm, wrong *server, tick time.Duratio
 		if w.now-began > 90*24*time.Hour {
 			r.Fatalf("it does not end: %v", w.roll)
 		}
-		if w.now-began < 20*24*time.Hour { // then all is well
+		if w.now-began < 20*24*time.Hour { // afterwards all is well
 			s := rapid.SampledFrom(w.servers).Draw(r, "hit")
 			switch rapid.IntRange(0, 40).Draw(r, "fault") {
 			case 0:
@@ -294,8 +293,8 @@ func (w *world) carry(kind string, a Algorithm, wrong *server, tick time.Duratio
 	}
 }
 
-// TestCarryWithBINDsParent: rolls are carried on by a clock, from the first step to the last, with a parent that does
-// nothing but take CDS by BIND's dnssec-cds.
+// TestCarryWithBINDsParent: a clock carries rolls on, from the first step to the last, with a parent that only follows
+// CDS by BIND's dnssec-cds.
 func TestCarryWithBINDsParent(t *testing.T) {
 	if _, err := exec.LookPath("dnssec-cds"); err != nil {
 		t.Skip("there is no dnssec-cds")
@@ -361,7 +360,7 @@ func TestCarryWithBINDsParent(t *testing.T) {
 	}
 }
 
-// TestWaits: who holds a roll up is named, and what is not its time is not told as if it were wrong.
+// TestWaits: whoever holds a roll up is named. A step whose time has not come is not reported as a fault.
 func TestWaits(t *testing.T) {
 	first, err := First(name(t, "example.test"), ECDSAP256, false, day0)
 	if err != nil {
@@ -415,8 +414,8 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// TestWitness: a server that answered otherwise when the others began to wait waits as long itself; one that starts and
-// does the step at once does not.
+// TestWitness: a server that answered differently when the others began to wait waits as long itself. One that starts
+// and takes the step at once does not.
 func TestWitness(t *testing.T) {
 	roll := &Roll{Kind: RollsZSK, Step: "publish", Began: day0, Held: day0.Add(time.Minute)}
 	origin := name(t, "example.test")
@@ -442,7 +441,7 @@ func TestWitness(t *testing.T) {
 	look(&slow, 121*time.Minute, true)
 	look(&fresh, 61*time.Minute, true)
 
-	// A clock that jumps does not end a wait that was seen to begin.
+	// A jump of the clock does not end a wait whose beginning was seen.
 	var jumps Witness
 	unheld := *roll
 	unheld.Held = time.Time{}

@@ -20,7 +20,7 @@ func labelsOf(n rr.Name) (above []uint8) {
 	return above
 }
 
-// TestOrderKey: keys compare as names do, and come back as the names that they were made of.
+// TestOrderKey: keys compare as their names do, and lead back to those names.
 func TestOrderKey(t *testing.T) {
 	draw := rapid.Custom(func(r *rapid.T) rr.Name {
 		n := ""
@@ -43,7 +43,7 @@ func TestOrderKey(t *testing.T) {
 	})
 }
 
-// TestChain: edits and look-ups, beside a sorted list.
+// TestChain: edits and look-ups, compared with a sorted list.
 func TestChain(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		var c *Chain
@@ -99,7 +99,7 @@ func TestChain(t *testing.T) {
 	})
 }
 
-// TestTable: everybody finds what was added, while it grows.
+// TestTable: everybody finds what was added, while the table grows.
 func TestTable(t *testing.T) {
 	var table table
 	const each, readers = 3000, 3

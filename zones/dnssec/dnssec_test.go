@@ -37,7 +37,7 @@ func key(t testing.TB, origin string, a Algorithm) *Key {
 	return k
 }
 
-// oracle returns the key as miekg/dns has it.
+// oracle returns the key in the form of miekg/dns.
 func oracle(k *Key) *dns.DNSKEY {
 	return &dns.DNSKEY{
 		Hdr:   dns.RR_Header{Name: dotted(k.origin), Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 300},
@@ -46,7 +46,7 @@ func oracle(k *Key) *dns.DNSKEY {
 	}
 }
 
-// TestDeterministic: the standard library's ECDSA without randomness is that of RFC 6979, whose appendix A.2.5 has this
+// TestDeterministic: the standard library's ECDSA without randomness is that of RFC 6979. Its appendix A.2.5 has this
 // key, message and signature.
 func TestDeterministic(t *testing.T) {
 	secret, _ := hex.DecodeString("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721")
@@ -112,7 +112,7 @@ func rdata(t testing.TB, r dns.RR) []byte {
 	return b[from+10 : end]
 }
 
-// records draws a set in which letters of both cases, names, many values and repetitions come up.
+// records draws a set with letters of both cases, names, many values and repetitions.
 func records(r *rapid.T, owner string) []dns.RR {
 	label := rapid.StringMatching(`[a-bA-B]{1,2}`)
 	host := rapid.Custom(func(r *rapid.T) string { return label.Draw(r, "label") + ".Example.TEST." })
@@ -134,7 +134,7 @@ func records(r *rapid.T, owner string) []dns.RR {
 		"SOA":        func() string { return host.Draw(r, "m") + " " + host.Draw(r, "r") + " 1 2 3 4 5" },
 		"TXT":        func() string { return fmt.Sprintf("%q", rapid.StringMatching(`[A-Za-b]{0,3}`).Draw(r, "text")) },
 		"HINFO":      func() string { return `"Cpu" "Os"` },
-		"SVCB":       func() string { return "1 " + host.Draw(r, "host") }, // whose target keeps its case
+		"SVCB":       func() string { return "1 " + host.Draw(r, "host") }, // its target keeps its case
 		"DS":         func() string { return "1 13 2 " + strings.Repeat("ab", 32) },
 		"NSEC":       func() string { return host.Draw(r, "next") + " A NS SOA TXT RRSIG NSEC DNSKEY CAA TYPE65280" },
 		"TYPE65280":  func() string { return `\# 3 41FF` + fmt.Sprintf("%02x", rapid.IntRange(0, 255).Draw(r, "octet")) },
@@ -163,8 +163,8 @@ func records(r *rapid.T, owner string) []dns.RR {
 	return set
 }
 
-// TestSignAgainstMiekg: what is signed here verifies there and the other way round, and of the canonical form that
-// both sign by themselves the octets are the same, as the signatures are.
+// TestSignAgainstMiekg: miekg/dns verifies what is signed here, and the other way round. Both make the same octets of
+// the canonical form, and so the same signatures.
 func TestSignAgainstMiekg(t *testing.T) {
 	keys := []*Key{key(t, "example.test", ECDSAP256), key(t, "example.test", Ed25519)}
 	rapid.Check(t, func(r *rapid.T) {
@@ -234,7 +234,7 @@ func TestSignAgainstMiekg(t *testing.T) {
 	})
 }
 
-// private returns a crypto.Signer as miekg/dns takes it.
+// private returns a crypto.Signer for miekg/dns.
 func private(k *Key) crypto.Signer { return k.private }
 
 // TestKeyAgainstMiekg: tag, DS, and files.
@@ -324,7 +324,7 @@ func TestEpoch(t *testing.T) {
 	})
 }
 
-// TestIdentity: the order of records does not matter, all else does.
+// TestIdentity: the order of records does not matter, and everything else does.
 func TestIdentity(t *testing.T) {
 	s := NewSigner(Alone(key(t, "example.test", Ed25519)), false, time.Unix(1_800_000_000, 0))
 	of := func(owner string, typ rr.Type, ttl uint32, data ...string) Identity {

@@ -18,7 +18,7 @@ func privateText(t *testing.T, folder string, k *Key) string {
 	return string(b)
 }
 
-// TestFilesOfBIND: what dnssec-keygen makes is read here, and dnssec-dsfromkey says the DS of what is written here.
+// TestFilesOfBIND: we read what dnssec-keygen writes, and dnssec-dsfromkey finds the DS of what we write.
 func TestFilesOfBIND(t *testing.T) {
 	if _, err := exec.LookPath("dnssec-keygen"); err != nil {
 		t.Skip("there is no dnssec-keygen")
@@ -75,7 +75,7 @@ func hexOf(b []byte) string {
 	return s.String()
 }
 
-// TestBadKeyFiles: each fault is said with the file that has it, and never the private key.
+// TestBadKeyFiles: each error names the file with the fault, and never has the private key.
 func TestBadKeyFiles(t *testing.T) {
 	k, other := TimedKey{Key: key(t, "example.test", ECDSAP256)}, key(t, "example.test", ECDSAP256)
 	secret, err := other.secret()
@@ -153,7 +153,8 @@ func TestBadKeyFiles(t *testing.T) {
 	}
 }
 
-// TestWriteFails: of a key whose private file cannot be written nothing stays, and what was there is as it was.
+// TestWriteFails: if the private file of a key cannot be written, nothing of the key is left, and the folder is as it
+// was.
 func TestWriteFails(t *testing.T) {
 	folder := t.TempDir()
 	k := TimedKey{Key: key(t, "example.test", Ed25519)}
@@ -180,7 +181,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// TestMarkFollowsLinks: where the files are links, a change of what they lead to is one of the key.
+// TestMarkFollowsLinks: if the files are links, a change of their targets is a change of the key.
 func TestMarkFollowsLinks(t *testing.T) {
 	real, folder := t.TempDir(), t.TempDir()
 	k := TimedKey{Key: key(t, "example.test", Ed25519)}

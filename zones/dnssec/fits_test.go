@@ -11,7 +11,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// TestFits holds Fits against sets of keys, and DS records that miekg/dns makes of them by all digest types.
+// TestFits compares Fits with sets of keys, and with DS records that miekg/dns makes from them with all digest types.
 func TestFits(t *testing.T) {
 	origin := rr.Name("\x07example\x04test\x00")
 	var keys []*dns.DNSKEY

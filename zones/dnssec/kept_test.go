@@ -11,7 +11,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// keeping is a signer that has signed some sets, and its file.
+// keeping returns a signer that has signed some sets, and its file.
 func keeping(t *testing.T, k *Keys, at time.Time) (s *Signer, path string, sign func(*Signer, *Generation)) {
 	t.Helper()
 	s = NewSigner(k, false, at)
@@ -56,8 +56,8 @@ func keptKey(t *testing.T, origin rr.Name) *Keys {
 	return Alone(k)
 }
 
-// TestKeptSignsNothing: a process with the same key and day makes no signature again, and lets go of what the zone no
-// longer has.
+// TestKeptSignsNothing: a process with the same key and day makes no signature again, and drops those of sets that the
+// zone no longer has.
 func TestKeptSignsNothing(t *testing.T) {
 	const origin = rr.Name("\x07example\x04test\x00")
 	k, at := keptKey(t, origin), time.Unix(1_800_000_000, 0)
@@ -96,7 +96,8 @@ func TestKeptSignsNothing(t *testing.T) {
 	}
 }
 
-// TestKeptDamaged: a file with any bit flipped, cut short anywhere, longer, or of another key or zone is not read.
+// TestKeptDamaged: a file is not read if any bit is flipped, if it is too short or too long, or if it is of another key
+// or zone.
 func TestKeptDamaged(t *testing.T) {
 	const origin = rr.Name("\x07example\x04test\x00")
 	k := keptKey(t, origin)
@@ -132,8 +133,8 @@ func TestKeptDamaged(t *testing.T) {
 	refuse("the key with other flags", whole, Alone(&one))
 }
 
-// TestKeptWithTheClockWrong: with a clock that is wrong by a day nothing of another day is served, and when it is right
-// again what was kept counts.
+// TestKeptWithTheClockWrong: with a clock that is wrong by a day, nothing of another day is served. Once the clock is
+// right again, the file counts.
 func TestKeptWithTheClockWrong(t *testing.T) {
 	const origin = rr.Name("\x07example\x04test\x00")
 	k, at := keptKey(t, origin), time.Unix(1_800_000_000, 0)
@@ -157,7 +158,7 @@ func TestKeptWithTheClockWrong(t *testing.T) {
 			t.Errorf("clock right again after %s: %d signatures were made, and %d before", wrong, next.Made(), made)
 		}
 	}
-	s := NewSigner(k, false, at.Add(EpochLength)) // with a seed of its own
+	s := NewSigner(k, false, at.Add(EpochLength)) // it has a seed of its own
 	s.Prepare(at)
 	s.RecallPrepared(kept)
 	if n := s.Prepared().Len(); n != 0 {

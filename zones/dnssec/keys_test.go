@@ -27,7 +27,7 @@ type ring struct {
 	keys  *Keys
 }
 
-// fresh makes a key with a tag that is not taken.
+// fresh makes a key with an unused tag.
 func fresh(t testing.TB, flags uint16, a Algorithm, tags map[uint16]bool) *Key {
 	t.Helper()
 	for {
@@ -79,7 +79,7 @@ func newRing(t testing.TB, lines string) ring {
 	return r
 }
 
-// tell writes a duty with the names of keys.
+// tell formats a duty with the names of keys.
 func (r ring) tell(d *Duty) string {
 	list := func(all [][]byte) string {
 		var names []string
@@ -103,7 +103,7 @@ func (r ring) tell(d *Duty) string {
 	return text
 }
 
-// TestDuty: what keys do at each day, by their times.
+// TestDuty: what keys do on each day, by their times.
 func TestDuty(t *testing.T) {
 	for _, c := range []struct{ what, keys, says string }{
 		{"a key without times does all", "a 257 13", `
@@ -172,7 +172,7 @@ func TestDuty(t *testing.T) {
 }
 
 // TestDutyByLot: whatever the times, the zone is signed, keys that sign keys are published, and nothing changes between
-// the moments that Next says.
+// the moments that Next returns.
 func TestDutyByLot(t *testing.T) {
 	var keys []*Key
 	tags := map[uint16]bool{}
@@ -225,8 +225,8 @@ func TestDutyByLot(t *testing.T) {
 	})
 }
 
-// TestSignaturesOfKeys: each set has a signature of each key that signs its type, which holds for miekg/dns. A signer
-// for keys that do something else makes those that are missing only.
+// TestSignaturesOfKeys: each set has a signature of each key that signs its type, and miekg/dns verifies it. When keys
+// change what they do, a signer makes only the missing signatures.
 func TestSignaturesOfKeys(t *testing.T) {
 	r := newRing(t, "k 257 13\nz 256 13\nc 257 15 Activate=1")
 	signer := NewSigner(r.keys, false, day0)
@@ -285,8 +285,8 @@ func TestSignaturesOfKeys(t *testing.T) {
 	}
 }
 
-// TestTimesOfBIND: times come from what dnssec-keygen and dnssec-settime write, and go back in a form that they read. A
-// .state file gives roles.
+// TestTimesOfBIND: times come from what dnssec-keygen and dnssec-settime write, and go back in a form that these read.
+// A .state file gives roles.
 func TestTimesOfBIND(t *testing.T) {
 	if _, err := exec.LookPath("dnssec-settime"); err != nil {
 		t.Skip("there is no dnssec-settime")

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestPairIsAMap: whatever comes, goes and is swept, what stands is found with its signature, and what does not stand
-// is gone once a sweep has ended.
+// TestPairIsAMap: whatever comes, goes and is swept, every entry that is in use is found with its signature. Every
+// other entry is gone once a sweep has ended.
 func TestPairIsAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var p pair
@@ -17,7 +17,7 @@ func TestPairIsAMap(t *testing.T) {
 		stands := map[Identity]byte{}
 		number := rapid.Uint64Range(0, 300)
 		const slack = 20
-		came := 0 // since the sweep has begun
+		came := 0 // since the sweep began
 		for range rapid.IntRange(1, 40).Draw(t, "turns") {
 			for range rapid.IntRange(0, 30).Draw(t, "come") {
 				n := number.Draw(t, "which")
@@ -37,7 +37,7 @@ func TestPairIsAMap(t *testing.T) {
 				came = 0
 				sweep = p.sweep(slack, rapid.IntRange(0, 9).Draw(t, "anyway") == 0)
 			} else if rapid.Bool().Draw(t, "ends") {
-				p.swept(Sweep{&table{}}) // another one has no say
+				p.swept(Sweep{&table{}}) // another sweep does not count
 				for id := range stands {
 					p.keep(id)
 				}
@@ -58,7 +58,7 @@ func TestPairIsAMap(t *testing.T) {
 	})
 }
 
-// TestPairIsReadWhileItIsSwept: readers find what stands at any moment.
+// TestPairIsReadWhileItIsSwept: readers find every entry in use at any moment.
 func TestPairIsReadWhileItIsSwept(t *testing.T) {
 	var p pair
 	const stands = 64
@@ -95,7 +95,7 @@ func TestPairIsReadWhileItIsSwept(t *testing.T) {
 	}
 }
 
-// TestSpare: as many sets are signed on demand as there is room for, and after a sweep as many again.
+// TestSpare: as many sets are signed on demand as fit, and as many again after a sweep.
 func TestSpare(t *testing.T) {
 	g := Generation{store: new(store)}
 	g.sets.add(Identity{1, 1}, [SignatureSize]byte{})

@@ -24,8 +24,8 @@ type parent struct {
 	ds     [][]byte
 }
 
-// apex writes the keys and CDS of a zone, with their signatures, as a master file. The times of signatures are those of
-// the real clock, as dnssec-cds goes by it.
+// apex writes the keys and CDS of a zone, with their signatures, as a master file. The signatures have times of the
+// real clock, because dnssec-cds uses that.
 func (p *parent) apex(keys *Keys, at time.Time) string {
 	p.t.Helper()
 	s := &Signer{origin: keys.origin, keys: keys, duty: keys.At(at), seed: newSeed()}
@@ -70,7 +70,7 @@ func (p *parent) apex(keys *Keys, at time.Time) string {
 	return b.String()
 }
 
-// follow has the parent take what CDS asks for.
+// follow lets the parent do what CDS asks for.
 func (p *parent) follow(keys *Keys, at time.Time) {
 	p.t.Helper()
 	dsset := ""
@@ -84,7 +84,7 @@ func (p *parent) follow(keys *Keys, at time.Time) {
 	file, child := filepath.Join(p.folder, "dsset"), filepath.Join(p.folder, "child")
 	write(p.t, file, dsset)
 	write(p.t, child, p.apex(keys, at))
-	if err := os.Chtimes(file, time.Time{}, time.Now().Add(-72*time.Hour)); err != nil { // else signatures are too old
+	if err := os.Chtimes(file, time.Time{}, time.Now().Add(-72*time.Hour)); err != nil { // or signatures are too old
 		p.t.Fatal(err)
 	}
 	var said bytes.Buffer
@@ -109,8 +109,8 @@ func (p *parent) follow(keys *Keys, at time.Time) {
 	}
 }
 
-// TestRollWithBINDsParent: a KSK, a CSK and an algorithm are rolled by a clock and a parent that does nothing but take
-// CDS by BIND's dnssec-cds. At each step the chain holds for what resolvers may have, and from the DS that there are.
+// TestRollWithBINDsParent: a clock rolls a KSK, a CSK and an algorithm, with a parent that only follows CDS by BIND's
+// dnssec-cds. At each step the chain holds for everything that resolvers may have, from every DS that exists.
 func TestRollWithBINDsParent(t *testing.T) {
 	if _, err := exec.LookPath("dnssec-cds"); err != nil {
 		t.Skip("there is no dnssec-cds")
@@ -183,7 +183,7 @@ func TestRollWithBINDsParent(t *testing.T) {
 	}
 }
 
-// TestFilesOfPowerDNS: what pdnsutil prints is a key here, with the tag that it has there.
+// TestFilesOfPowerDNS: we read what pdnsutil prints as a key, with the same tag.
 func TestFilesOfPowerDNS(t *testing.T) {
 	if _, err := exec.LookPath("pdnsutil"); err != nil {
 		t.Skip("there is no pdnsutil")

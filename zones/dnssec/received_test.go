@@ -13,7 +13,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// edge is a zone's keys and what was received, where no private part is.
+// edge is a place without private keys: a zone's public keys, and what was received.
 type edge struct {
 	*Keys
 	hand    *Hand
@@ -72,8 +72,8 @@ func rrsigs(t *testing.T, s *Signer, g *Generation, sets []Set) (all []byte, mis
 	return all, missing
 }
 
-// TestEdgeAnswersTheSame: who has no private key has the same signatures as who has it, of several keys and algorithms,
-// and after a restart too.
+// TestEdgeAnswersTheSame: a server without private keys has the same signatures as one with them, of several keys and
+// algorithms, even after a restart.
 func TestEdgeAnswersTheSame(t *testing.T) {
 	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	origin := rr.Name("\x07example\x04test\x00")
@@ -122,7 +122,7 @@ func TestEdgeAnswersTheSame(t *testing.T) {
 	if again.hand.Kept, err = ReadKept(path, again.Keys); err != nil {
 		t.Fatal(err)
 	}
-	later := at.AddDate(0, 0, 12) // nothing newer has come
+	later := at.AddDate(0, 0, 12) // nothing newer has arrived
 	back := NewSigner(again.Keys, false, later)
 	got, missing = rrsigs(t, back, back.Now(), sets)
 	if missing != 0 || !bytes.Equal(got, want) || back.Now().Epoch.Number != number {
@@ -137,8 +137,8 @@ func TestEdgeAnswersTheSame(t *testing.T) {
 	}
 }
 
-// TestChunksNotUsed: nothing of a chunk counts that is cut short, damaged, of another zone or day, or forged, and it is
-// said which and why. What is good beside it counts.
+// TestChunksNotUsed: a chunk that is cut short, damaged, of another zone or day, or forged does not count, and an error
+// says which and why. Good chunks beside it do.
 func TestChunksNotUsed(t *testing.T) {
 	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	origin := rr.Name("\x07example\x04test\x00")
@@ -162,7 +162,7 @@ func TestChunksNotUsed(t *testing.T) {
 	damaged[len(damaged)/2] ^= 1
 	for name, c := range map[string]struct {
 		value []byte
-		why   string // "": it is not looked at, as nothing asks for what it has
+		why   string // "": it is not read, as nothing asks for its content
 	}{
 		"empty":    {nil, errChunkForeign.Error()},
 		"half":     {whole[:len(whole)/2], errChunkBroken.Error()},
@@ -195,7 +195,8 @@ func TestChunksNotUsed(t *testing.T) {
 	}
 }
 
-// TestReceivedForgets: a chunk that is replaced or dropped counts no longer, and what others have too stays.
+// TestReceivedForgets: a chunk that is replaced or dropped no longer counts. Signatures that other chunks have too
+// stay.
 func TestReceivedForgets(t *testing.T) {
 	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	origin := rr.Name("\x07example\x04test\x00")
@@ -228,7 +229,7 @@ func TestReceivedForgets(t *testing.T) {
 	}
 }
 
-// TestHandOut: a handout is taken if a key that the zone has signed it, and not if only strangers have.
+// TestHandOut: a handout is accepted if one of the zone's keys has signed it, but not if only strangers have.
 func TestHandOut(t *testing.T) {
 	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	origin := rr.Name("\x07example\x04test\x00")
@@ -288,8 +289,8 @@ func TestHandOut(t *testing.T) {
 	}
 }
 
-// TestHandOutTimes: keys come out of a handout with the times that they had, also those that a later step of a roll
-// sets, and so do what they do where they come from.
+// TestHandOutTimes: keys come out of a handout with their times, even those that a later step of a roll sets. So they
+// do what they do at the source.
 func TestHandOutTimes(t *testing.T) {
 	origin := name(t, "example.test")
 	made := []*Key{key(t, "example.test", ECDSAP256), key(t, "example.test", Ed25519)}
@@ -327,8 +328,9 @@ func TestHandOutTimes(t *testing.T) {
 	})
 }
 
-// TestHandOutLinks: a server that was away for any time, while keys came and went, goes along the links to the keys of
-// now, if they are there and whole; and by none that was forged, or that leads from a key that it knows to be gone.
+// TestHandOutLinks: a server may have been away for any time, while keys came and went. It follows the links to the
+// present keys if they are there and whole. It follows none that was forged, or that leads from a key that it knows to
+// be gone.
 func TestHandOutLinks(t *testing.T) {
 	origin := name(t, "example.test")
 	rapid.Check(t, func(r *rapid.T) {
@@ -340,11 +342,11 @@ func TestHandOutLinks(t *testing.T) {
 		first := make()
 		all := []TimedKey{first}
 		var papers [][]byte
-		var had []*Keys // as a server has it that read that paper
+		var had []*Keys // by edition: the keys of a server that has read it
 		hand := func() {
 			k, err := NewKeys(origin, all...)
 			if err != nil {
-				r.Skip(err) // two with one tag
+				r.Skip(err) // two with the same tag
 			}
 			var before []byte
 			if n := len(papers); n > 0 {
@@ -379,14 +381,14 @@ func TestHandOutLinks(t *testing.T) {
 			}
 		}
 
-		// Any octet that is changed: nothing else comes out than what was handed out.
+		// With any octet changed, nothing comes out but what was handed out.
 		spoilt := bytes.Clone(last)
 		spoilt[rapid.IntRange(0, len(spoilt)-1).Draw(r, "at")] ^= byte(rapid.IntRange(1, 255).Draw(r, "by"))
 		if out, err := ReadHandOut(origin, spoilt, had[0], now, nil); err == nil && !out.Keys.Equal(had[len(had)-1]) {
 			r.Fatal("keys that nobody has handed out are taken")
 		}
 
-		// A stranger's, with links of the zone; and links by a key that is gone, to who knows that it is.
+		// A handout by a stranger with links of the zone, and links by a key that the receiver knows to be gone.
 		strange, err := NewKeys(origin, make())
 		if err != nil {
 			r.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// dsOf returns the DS records of the keys that CDS asks for at a time: what a parent has that follows it.
+// dsOf returns the DS records of the keys that CDS asks for at a time, which a parent that follows CDS has.
 func dsOf(t testing.TB, k *Keys, at time.Time) (all [][]byte) {
 	t.Helper()
 	for _, dnskey := range k.At(at).Synced {
@@ -23,8 +23,8 @@ func dsOf(t testing.TB, k *Keys, at time.Time) (all [][]byte) {
 	return all
 }
 
-// TestRollsHold: whatever the TTLs, no moment of a roll has a signature or a DNSKEY set that what a resolver may still
-// have does not verify, nor a parent's DS of which no key signs. It ends with new keys and without old ones.
+// TestRollsHold: whatever the TTLs, at every moment of a roll all signatures and DNSKEY sets verify with what a
+// resolver may still have, and a key in the parent's DS signs. The roll ends with new keys and without old ones.
 func TestRollsHold(t *testing.T) {
 	origin := name(t, "example.test")
 	rapid.Check(t, func(r *rapid.T) {
@@ -46,7 +46,7 @@ func TestRollsHold(t *testing.T) {
 				r.Fatalf("%s: %v", what, err)
 			}
 			before := keys
-			for n := range changed { // a disk that is full, or a command that is ended, leaves the first of them
+			for n := range changed { // only the first are written, for example on a full disk
 				half, err := keys.Merge(changed[:n])
 				if err != nil {
 					r.Fatal(err)
@@ -69,7 +69,7 @@ func TestRollsHold(t *testing.T) {
 				r.Fatalf("%s does something before all servers know", what)
 			}
 		}
-		settle := func() { // all that the times say happens
+		settle := func() { // everything that the times say happens
 			for next := keys.Next(now); !next.IsZero(); next = keys.Next(now) {
 				now = next
 			}
@@ -126,7 +126,7 @@ func TestRollsHold(t *testing.T) {
 	})
 }
 
-// TestCheck: what is wrong with the times of keys is found, with the moment from which on.
+// TestCheck: mistakes in the times of keys are found, with the moment from which they matter.
 func TestCheck(t *testing.T) {
 	times := Timing{TTL: 24 * time.Hour}
 	for _, c := range []struct{ what, keys, says string }{

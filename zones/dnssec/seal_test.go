@@ -30,8 +30,8 @@ func secretsOf(t testing.TB, first ...byte) *Secrets {
 	return s
 }
 
-// TestSeal: what is sealed opens as it was, under the same secret at the same place, and nowhere else. What is kept has
-// nothing of the private key in the clear.
+// TestSeal: what was sealed opens unchanged, under the same secret at the same place, and nowhere else. The sealed form
+// has nothing of the private key in the clear.
 func TestSeal(t *testing.T) {
 	at := time.Date(2026, 11, 29, 2, 0, 0, 0, time.UTC)
 	for _, a := range []Algorithm{ECDSAP256, Ed25519} {
@@ -107,7 +107,7 @@ func TestSeal(t *testing.T) {
 			last := len(in.Sealed) - 1
 			wrong("cut by one", "altered", old, place, change(func(s *sealed) { s.Sealed = s.Sealed[:last] }))
 			wrong("a newer format", "upgrade", old, place, change(func(s *sealed) { s.Format = 2 }))
-			// Who has the secret can seal anything; it must be a key of that place all the same.
+			// Whoever has the secret can seal anything. Still, it must be a key of that place.
 			forge := func(text string) []byte {
 				return change(func(s *sealed) {
 					s.Sealed = old.all[0].aead.Seal(s.Sealed[:12], s.Sealed[:12], []byte(text),
@@ -128,7 +128,7 @@ func TestSeal(t *testing.T) {
 	}
 }
 
-// TestPlace: a place is written in one way only, and read back.
+// TestPlace: a place has only one written form, which is read back.
 func TestPlace(t *testing.T) {
 	for _, text := range []string{"example.test/13-00001", "./15-65535", "0%2F26.2.0.192.in-addr.arpa/13-04711"} {
 		if p, err := ParsePlace(text); err != nil || p.String() != text {
@@ -145,7 +145,7 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// FuzzOpen: no value makes Open fail otherwise than by an error.
+// FuzzOpen: whatever the value, Open returns or fails with an error.
 func FuzzOpen(f *testing.F) {
 	s := secretsOf(f, 1)
 	made, err := Generate("\x04test\x00", FlagsCSK, Ed25519)
@@ -166,7 +166,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// TestSealed: the keys of a zone are read as a whole, each that is bad is named, and a copy does not change.
+// TestSealed: the keys of a zone are read as a whole, each bad one is named, and a copy does not change.
 func TestSealed(t *testing.T) {
 	s, all := secretsOf(t, 1), NewSealed()
 	origin := rr.Name("\x07example\x04test\x00")
@@ -226,7 +226,7 @@ func TestNewSecrets(t *testing.T) {
 	}
 }
 
-// plainly is AES-256-GCM and HKDF-SHA256 written down once more, by RFC 5869's extract and expand of one block.
+// plainly is AES-256-GCM and HKDF-SHA256 a second time, by RFC 5869's extract and expand of one block.
 func plainly(t testing.TB, secret []byte, origin rr.Name, a Algorithm, tag uint16) (aead cipher.AEAD, with []byte) {
 	t.Helper()
 	mac := func(key, text []byte) []byte {
@@ -248,9 +248,8 @@ func plainly(t testing.TB, secret []byte, origin rr.Name, a Algorithm, tag uint1
 	}, origin...)
 }
 
-// TestSealPlainly: whatever the secrets and their order, what is sealed is what plain AES-GCM opens with the first
-// line, and what that seals is opened under any line. With any bit changed, elsewhere, or under no such line, it is
-// not.
+// TestSealPlainly: whatever the secrets and their order, plain AES-GCM opens what is sealed with the first line, and
+// what it seals opens under any line. With any bit changed, at another place, or under another line, it does not open.
 func TestSealPlainly(t *testing.T) {
 	made := map[Algorithm]*Key{}
 	for _, a := range []Algorithm{ECDSAP256, Ed25519} {

@@ -16,7 +16,7 @@ func TestEntriesFollowEachOther(t *testing.T) {
 	}
 }
 
-// What is found is what was added, also where identities are alike in one word, or in the half of one that slots have.
+// The table finds what was added, even if identities share one word, or the half of a word that slots have.
 func TestTableTellsAlikeApart(t *testing.T) {
 	words := []uint64{0, 1, 16, 1 << 32, 1<<32 + 1, 5 << 40, 1 << 63}
 	var in table

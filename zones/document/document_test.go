@@ -33,8 +33,8 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-// TestBadDocuments reads each file of testdata/bad as leeward check does, and compares what it says with the .txt
-// beside.
+// TestBadDocuments reads each file of testdata/bad as leeward check does, and compares the result with the .txt beside
+// it.
 func TestBadDocuments(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.[yj]*")
 	if err != nil || len(files) == 0 {
@@ -69,7 +69,7 @@ func readGood(t *testing.T) []zones.Document {
 	return docs
 }
 
-// TestDesignExample holds the documents that the design shows to be good, but for nameservers without addresses.
+// TestDesignExample: the documents in the design are valid, except for nameservers without addresses.
 func TestDesignExample(t *testing.T) {
 	docs := readGood(t)
 	var got []string
@@ -153,7 +153,7 @@ func TestDecodeRefusesWhatIsNotOneResource(t *testing.T) {
 	}
 }
 
-// What is wrong with a file of any size is said in few words: it goes into logs, into status and over the wire.
+// Problems with a file of any size are reported in few words, because they go into logs, into status and over the wire.
 func TestProblemsAreBrief(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	for file, text := range map[string]string{

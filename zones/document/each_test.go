@@ -13,13 +13,13 @@ import (
 	"leeward/zones/catalog"
 )
 
-// TestManyServices holds that 25 services in two regions, each with a health check of its own, take few documents.
+// TestManyServices: 25 services in two regions, each with a health check of its own, take few documents.
 func TestManyServices(t *testing.T) {
 	text, err := os.ReadFile("testdata/good/services.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	written := bytes.Count(text, []byte("kind: ")) // the List and those within it, too
+	written := bytes.Count(text, []byte("kind: ")) // the List, and those within it, too
 	if written > 30 {
 		t.Errorf("25 services take %d documents, more than 30", written)
 	}
@@ -46,7 +46,7 @@ func TestManyServices(t *testing.T) {
 	t.Error("there is no endpoint cart-us/lb-2 that is asked for cart.example.test")
 }
 
-// TestEachIsWritingOut holds that what has each is what one would write by hand, in YAML and in JSON.
+// TestEachIsWritingOut: a document with each is equal to what one would write by hand, in YAML and in JSON.
 func TestEachIsWritingOut(t *testing.T) {
 	short := `{"kind": "Policy", "each": ["shop", "cart"], "name": "$each.example.test", "map": "of-$each",
 		"rules": [{"failover": [{"$each-eu": 95, "canary": 5}, "$each-us"]}],
@@ -71,8 +71,8 @@ func TestEachIsWritingOut(t *testing.T) {
 	}
 }
 
-// TestEachIsBounded holds that a small file cannot stand for more than fits into memory, and that who reads a file can
-// end it in the middle of what has each.
+// TestEachIsBounded: a small file cannot stand for more than fits into memory, and a reader can stop in the middle of a
+// document with each.
 func TestEachIsBounded(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`{"kind": "Override", "name": "region/$each", "state": "up", "reason": "` +
@@ -98,7 +98,7 @@ func TestEachIsBounded(t *testing.T) {
 	}
 }
 
-// TestEachIsForDocuments holds that a value in etcd, which is one resource, has no each.
+// TestEachIsForDocuments: a value in etcd is one resource, and has no each.
 func TestEachIsForDocuments(t *testing.T) {
 	_, err := Decode("regions/eu", []byte(`{"each": ["a"]}`))
 	if err == nil || !strings.Contains(err.Error(), "leeward apply") {
@@ -107,7 +107,7 @@ func TestEachIsForDocuments(t *testing.T) {
 }
 
 // TestDefaultsKeepDocumentsShort counts what the cookbook's table says: how many documents 25 services in two regions
-// take, and how often the same five settings are written in them.
+// take, and how often they repeat the same five settings.
 func TestDefaultsKeepDocumentsShort(t *testing.T) {
 	text, err := os.ReadFile("testdata/good/services.yaml")
 	if err != nil {

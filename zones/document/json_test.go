@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzParseJSON holds the reader against encoding/json: both take the same texts, as the same values. Beyond it, ours
-// refuses what is nested deeper than maxDepth, and what is not UTF-8, and says the line of each value.
+// FuzzParseJSON compares the reader with encoding/json: both accept the same texts, as the same values. Beyond that,
+// ours refuses what is nested deeper than maxDepth or is not UTF-8, and knows the line of each value.
 func FuzzParseJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"ttl":"300s","data":["192.0.2.1"]}`, `[1,]`, `{"a":1,}`, `{} {}`, "\n[\n1,\n{\"a\":\nnull}]\n", `"\ud800"`,
@@ -44,7 +44,7 @@ func FuzzParseJSON(f *testing.F) {
 	})
 }
 
-// plain is what encoding/json makes of a text, numbers as they are written.
+// plain is a text as encoding/json reads it, with numbers as they are written.
 func plain(t *testing.T, text []byte) (v any) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(text))

@@ -106,8 +106,8 @@ func TestExportedMasterFileIsReadAsTheSame(t *testing.T) {
 	}
 }
 
-// What a zone says of time comes out as it came in: a TTL of 0, one for the SOA and another for the NS, a MINIMUM above
-// the SOA's TTL, times of 0.
+// Times of a zone come out as they came in: a TTL of 0, one TTL for the SOA and another for the NS, a MINIMUM above the
+// SOA's TTL, times of 0.
 func TestTimesOfAZoneAreKept(t *testing.T) {
 	const text = `; zone example.test.
 example.test.                   60      IN SOA      ns1.example.test. hostmaster.example.test. 7 0 0 0 3600
@@ -134,7 +134,7 @@ ns1.example.test.               5       IN A        192.0.2.1
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	for _, d := range docs { // the serial is the one thing that documents do not have
+	for _, d := range docs { // documents have everything but the serial
 		if z, ok := d.Resource.(*zones.Zone); ok {
 			z.Serial = new(uint32)
 			*z.Serial = 7
@@ -193,8 +193,7 @@ func TestBadMasterFiles(t *testing.T) {
 	}
 }
 
-// What signing made of a zone is left out, whoever reads the file, and that is said once; the keys are records like
-// others.
+// Records that signing has made are left out, whoever reads the file, with one warning. Keys are records like others.
 func TestSignedMasterFileIsServedUnsigned(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(`$TTL 1h
@@ -229,7 +228,7 @@ func TestSignedMasterFileIsServedUnsigned(t *testing.T) {
 	}
 }
 
-// All that is wrong with a file is said at once, by line, up to a bound that is named; one mistake is one error.
+// All errors of a file are reported at once, by line, up to a bound that is named. One mistake is one error.
 func TestAllErrorsOfAMasterFileAreListed(t *testing.T) {
 	const head = "$TTL 1h\n@ SOA ns1 hostmaster 7 2h 15m 2w 5m\n NS ns1\nns1 A 192.0.2.53\n"
 	_, problems := ReadMaster("bad.zone", "example.test", strings.NewReader(head+`a A 192.0.2.300
@@ -276,7 +275,7 @@ www CNAME b
 	}
 }
 
-// Warnings never end a reading, however many there are, and of one kind there is a summary.
+// Warnings never end a reading, however many there are. Many of one kind are summarised.
 func TestWarningsOfAMasterFileDoNotEndIt(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("$TTL 1h\n@ SOA ns1 hostmaster 7 2h 15m 2w 5m\n NS ns1\n NS ns1\nns1 A 192.0.2.53\n")
@@ -359,7 +358,7 @@ func sortedLines(s string) map[string]bool {
 	return lines
 }
 
-// $INCLUDE stays in the folder, whichever way out is tried.
+// $INCLUDE stays in the folder, whatever way out is tried.
 func TestIncludeStaysInTheFolder(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "secret")
 	dir := t.TempDir()
@@ -388,7 +387,7 @@ func TestIncludeStaysInTheFolder(t *testing.T) {
 	}
 }
 
-// Names of hosts are taken with a final dot and without, and are one name.
+// Names of hosts are read with and without a final dot, and are one name.
 func TestFinalDots(t *testing.T) {
 	docs, problems := Read("a.yaml", strings.NewReader(`
 {kind: Zone, name: example.test, nameservers: [ns1.example.test., 'a\..example.net.'], primary: ns1.example.test.}
@@ -409,7 +408,8 @@ func TestFinalDots(t *testing.T) {
 	}
 }
 
-// A name that ends in the zone's own and not in a dot is doubted, wherever it comes from; what was meant is not.
+// A name that ends in the zone's own name without a dot gets a warning, wherever it comes from. Names that were meant
+// so get none.
 func TestMissingDotsAreDoubted(t *testing.T) {
 	const (
 		zone = "{kind: Zone, name: ex.test, nameservers: [ns.example.net]}\n---\n"

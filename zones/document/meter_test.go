@@ -14,7 +14,7 @@ import (
 	"leeward/zones"
 )
 
-// documentsOf are n Records in ways to write them, and n values that are none.
+// documentsOf returns n Records in several ways to write them, and n values that are no Records.
 func documentsOf(n int) map[string]string {
 	var apart, yaml, json, data strings.Builder
 	for i := range n {
@@ -42,8 +42,8 @@ func documentsOf(n int) map[string]string {
 	}
 }
 
-// A List of JSON takes no more than its text and one item. What is refused is refused in the midst, and what takes all
-// of it back at the end has counted right.
+// A List of JSON takes no more than its text and one item. What is refused is refused midway. Whoever gives everything
+// back at the end has counted right.
 func TestMeter(t *testing.T) {
 	const n = 5_000
 	for file, text := range documentsOf(n) {
@@ -89,7 +89,7 @@ func TestMeter(t *testing.T) {
 	}
 }
 
-// What reading holds is no more than is counted.
+// Reading holds no more than is counted.
 func TestMeterIsEnough(t *testing.T) {
 	const n = 20_000
 	live := func() int {
@@ -104,7 +104,7 @@ func TestMeterIsEnough(t *testing.T) {
 		keep := func(*zones.Document) (bool, error) { return false, nil }
 		_, _ = ReadThrough(file, in, keep, func(octets int) error {
 			if held += octets; held < told {
-				told = held // what is told as released is let go just after
+				told = held // what is reported as released is released just afterwards
 			}
 			if held-told > 4<<20 {
 				told = held
@@ -112,7 +112,7 @@ func TestMeterIsEnough(t *testing.T) {
 				if most < is {
 					most, counted = is, held
 				}
-				// What is counted in steps, and what is there before the first.
+				// what is counted in steps, and what exists before the first step
 				if is > held+len(text)+1<<20 && strings.HasSuffix(file, ".json") ||
 					is > held+1<<20 && strings.HasSuffix(file, ".yaml") {
 					t.Fatalf("%s: %d octets are in use, and %d are counted", file, is, held)

@@ -7,7 +7,7 @@ import (
 	"testing/iotest"
 )
 
-// Each character that YAML cannot have is named with its line, however long the file and however it is read.
+// Each character that YAML forbids is reported with its line, however long the file and however it is read.
 func TestOctets(t *testing.T) {
 	good := strings.Repeat("# é\r\n# \U0001F600 \t\n", 3000)
 	for bad, want := range map[string]string{

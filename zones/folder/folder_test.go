@@ -32,7 +32,7 @@ func save(t *testing.T, path, text string) {
 	}
 }
 
-// followFiles follows a folder; only events tell it of changes unless poll is set.
+// followFiles follows a folder. Only events announce changes, unless poll is set.
 func followFiles(t *testing.T, dir string, poll time.Duration) (*Folder, receiver) {
 	t.Helper()
 	f, err := Open(dir, slog.New(slog.DiscardHandler))
@@ -97,7 +97,7 @@ func TestFiles(t *testing.T) {
 	}
 	r.hasNot("zones/.")
 
-	// A file that breaks keeps its resources and costs the other nothing.
+	// A file that breaks keeps its resources, and does not affect the other file.
 	save(t, a, docEU+"---\nkind: [")
 	r.has("files/a.yaml", "!a.yaml:")
 	r.has("regions/eu-west", `{"latitude":53.3`)
@@ -108,7 +108,7 @@ func TestFiles(t *testing.T) {
 		return c.State == zones.Following && c.Err != nil && strings.Contains(c.Err.Error(), "a.yaml")
 	})
 
-	// One bad document costs only itself.
+	// One bad document affects only itself.
 	save(t, a, strings.Replace(docEU, "53.3", "1000", 1)+"---\nkind: Region\nname: ap-south\nlatitude: "+
 		"1\nlongitude: 1\n")
 	r.has("regions/ap-south", `{"latitude":1`)
@@ -118,7 +118,7 @@ func TestFiles(t *testing.T) {
 	r.has("regions/eu-west", `{"latitude":53.3`)
 	r.hasNot("regions/ap-south")
 
-	// What is there twice is said; the first stays.
+	// A duplicate is reported, and the first one stays.
 	save(t, filepath.Join(dir, "c.yml"), strings.Replace(docEU, "53.3", "9", 1))
 	r.has("files/c.yml", "!")
 	r.has("regions/eu-west", `{"latitude":53.3`)
@@ -131,8 +131,8 @@ func TestFiles(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// Folders within the folder are read and followed: those that come, go, are links, or cannot be read. One that a link
-// leads back from is said once, and not read for ever.
+// Folders within the folder are read and followed: those that come, that go, that are links, or that cannot be read. A
+// link that leads back is reported once, and is not followed for ever.
 func TestFilesInFolders(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	dir, aside := t.TempDir(), t.TempDir()
@@ -149,7 +149,7 @@ func TestFilesInFolders(t *testing.T) {
 	save(t, filepath.Join(sub, "eu.yaml"), strings.Replace(docEU, "53.3", "5", 1))
 	r.has("regions/eu-west", `{"latitude":5,`)
 
-	// A folder that comes, and what comes into it later.
+	// A folder that comes, and what is added to it later.
 	made := filepath.Join(dir, "teams", "b", "c")
 	if err := os.MkdirAll(made, 0o700); err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func TestFilesInFolders(t *testing.T) {
 	save(t, filepath.Join(aside, "us.yaml"), strings.Replace(docUS, "latitude: 1", "latitude: 3", 1))
 	r.has("regions/us-east", `{"latitude":3`)
 
-	// A link back, and a FIFO: both are said, and cost nothing else.
+	// A link back, and a FIFO. Both are reported, and affect nothing else.
 	if err := os.Symlink("..", filepath.Join(sub, "round")); err != nil {
 		t.Fatal(err)
 	}
@@ -192,8 +192,8 @@ func TestFilesInFolders(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// What a server has kept on disk must outlast a start with a broken file: until that can be read, nothing is said to be
-// everything.
+// What a server has kept on disk must survive a start with a broken file. Until that file can be read, no batch claims
+// to be complete.
 func TestFilesBrokenAtStart(t *testing.T) {
 	dir := t.TempDir()
 	save(t, filepath.Join(dir, "a.yaml"), "kind: [")
@@ -298,7 +298,8 @@ func TestFilesLinks(t *testing.T) {
 	r.has("regions/eu-west", "{")
 }
 
-// A folder that goes away keeps everything in service, and is read again when it is back; here only the poll sees it.
+// If the folder goes away, everything stays in service, and the folder is read again once it is back. Only the poll
+// notices it here.
 func TestFilesGone(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "zones")
@@ -323,10 +324,10 @@ func TestFilesGone(t *testing.T) {
 	save(t, filepath.Join(dir, "b.yaml"), docUS)
 	r.has("regions/us-east", "{")
 	r.State(zones.Following, mark)
-	r.hasNot("regions/eu-west") // the guard judges this; it is what the folder says
+	r.hasNot("regions/eu-west") // this is what the folder says; the guard decides what happens
 }
 
-// A master file with a Zone document beside it, and a file that it includes.
+// A master file with a Zone document beside it, and with a file that it includes.
 func TestFilesMaster(t *testing.T) {
 	dir := t.TempDir()
 	save(t, filepath.Join(dir, "example.test.zone"), `$TTL 300

@@ -15,7 +15,7 @@ import (
 	"leeward/zones"
 )
 
-// aZone is a master file of n records, the one numbered "changed" with another address.
+// aZone is a master file of n records. The one with the number "changed" has another address.
 func aZone(n, changed int) string {
 	var b strings.Builder
 	b.WriteString("$TTL 300\n@ IN SOA ns1 h 7 3600 900 1209600 30\n@ IN NS ns1\nns1 IN A 192.0.2.53\n")
@@ -29,8 +29,8 @@ func aZone(n, changed int) string {
 	return b.String()
 }
 
-// A file is refused where its reading would take more than is left of the limit, keeps what it said before in service,
-// and is taken once there is room. Which it is depends on what is new in it, not on its size.
+// A file is refused if reading it would take more memory than is left. Its former content stays in service, and it is
+// read once there is room. What counts is what is new in it, not its size.
 func TestRoom(t *testing.T) {
 	const records = 2_000
 	known := int64(records+1) * knownCost
@@ -74,7 +74,7 @@ func TestRoom(t *testing.T) {
 			}
 			if !c.refused {
 				if want := map[bool]int{false: 1, true: records + 2}[c.all]; len(b.Changes) != want {
-					// with all, the Zone too
+					// with all, the Zone is new too
 					t.Errorf("%d changes, want %d", len(b.Changes), want)
 				}
 				return
@@ -92,14 +92,14 @@ func TestRoom(t *testing.T) {
 			}
 			left = math.MaxInt64
 			b, err = s.read(false)
-			if err != nil || len(b.Changes) < 2 { // one at least, and that the problem is over
+			if err != nil || len(b.Changes) < 2 { // at least one, and the end of the problem
 				t.Errorf("with room: %d changes, %v", len(b.Changes), err)
 			}
 		})
 	}
 }
 
-// limited is a process of which so much is left.
+// limited is a process with that much memory left.
 func limited(left int64) memory {
 	if left == math.MaxInt64 {
 		return memory{limit: left}
@@ -108,7 +108,7 @@ func limited(left int64) memory {
 	return memory{limit: limit, used: limit - limit/20 - left}
 }
 
-// A zone that has never fitted is not served in part: there is nothing of it but a problem.
+// A zone that has never fitted is not served in part. There is nothing of it but a problem.
 func TestRoomFirst(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"ex.test.zone": aZone(20_000, -1), "small.test.zone": aZone(3, -1)} {
@@ -136,8 +136,8 @@ func TestRoomFirst(t *testing.T) {
 	}
 }
 
-// A file of documents of which one has changed holds that one, and one with a key that is there twice says so as if all
-// were held.
+// Of a file of documents in which one has changed, only that one is held. A key that occurs twice is still reported, as
+// if all were held.
 func TestDocumentsHoldWhatDiffers(t *testing.T) {
 	dir := t.TempDir()
 	write := func(changed, twice int) {
@@ -176,8 +176,8 @@ func TestDocumentsHoldWhatDiffers(t *testing.T) {
 	}
 }
 
-// What reading holds, of master files and of documents, is no more than room counts for it. A process with less memory
-// left is killed in the middle of a file that room lets in.
+// Reading master files and documents holds no more than room counts for it. Or else a process with little memory left
+// would be killed in the middle of a file that room lets in.
 func TestRoomIsEnough(t *testing.T) {
 	const records = 20_000
 	var docs strings.Builder
@@ -217,8 +217,8 @@ func TestRoomIsEnough(t *testing.T) {
 	}
 }
 
-// A document, or a List, that is small as a file and large once it is parsed is refused, and what it said before stays.
-// A List of JSON, and documents one after the other, take little.
+// A document, or a List, that is small as a file and large once parsed is refused, and its former content stays. A List
+// of JSON, and documents one after the other, take little.
 func TestRoomWhileParsing(t *testing.T) {
 	const records = 4_000
 	record := func(i, ttl int) string {
@@ -299,7 +299,7 @@ func TestRoomWhileParsing(t *testing.T) {
 	}
 }
 
-// Who is told to end does not first read all that there is, and delivers nothing of what was cut off.
+// A folder that is told to end does not first read everything, and delivers nothing of what was cut off.
 func TestReadingEndsAtOnce(t *testing.T) {
 	for _, name := range []string{"ex.test.zone", "ex.yaml"} {
 		t.Run(name, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"leeward/zones"
 )
 
-// look has a scanner look at its folder again, and returns what it would deliver: "!" before a key that cannot be read,
-// "-" before one that is gone.
+// look lets a scanner look at its folder again, and returns what it would deliver, with "!" before a key that cannot be
+// read, and "-" before one that is gone.
 func look(t *testing.T, s *scanner) (b zones.Batch, keys string, err error) {
 	t.Helper()
 	b, err = s.read(false)
@@ -35,7 +35,7 @@ const masterHead = `$TTL 300
 ns1 IN A 192.0.2.53
 `
 
-// What a change costs is what has changed: beside a large zone, a small file is the only one that is read and compared.
+// A change costs what has changed: beside a large zone, only the small file is read and compared.
 func TestScanReadsWhatChanged(t *testing.T) {
 	dir := t.TempDir()
 	large := strings.Builder{}
@@ -79,8 +79,8 @@ func TestScanReadsWhatChanged(t *testing.T) {
 	}
 }
 
-// A key in two files: the first counts and the second is reported with both places; when the first lets go of it, the
-// second, which has not changed, is read for it.
+// A key is in two files. The first counts, and the second is reported with both places. When the first no longer has
+// it, the second is read for it, although that file has not changed.
 func TestScanTwice(t *testing.T) {
 	dir := t.TempDir()
 	record := "kind: Record\nname: example.test/www/A\ndata: [192.0.2.9]\n"
@@ -120,7 +120,7 @@ func TestScanTwice(t *testing.T) {
 		t.Errorf("when only the last has it: %s, %v", keys, err)
 	}
 
-	// The winner goes while the other cannot be read: what is in service stays until it can.
+	// The first goes while the other cannot be read. What is in service stays until it can.
 	save(t, zone, masterHead+"www IN A 192.0.2.1\n")
 	look(t, &s)
 	save(t, last, "kind: [")
@@ -139,9 +139,9 @@ func TestScanTwice(t *testing.T) {
 	}
 }
 
-// No zone is served in part as if it were whole. Of a master file that cannot be read to its end the last good version
-// stays; where there is none, the Zone is an error, whatever else says that there is one, so that it can be told from
-// one without names.
+// No zone is served in part as if it were whole. If a master file cannot be read to its end, the last good version
+// stays. If there is none, the Zone is an error, whatever else says that it exists, so that it differs from a zone
+// without names.
 func TestScanNeverDeliversAPart(t *testing.T) {
 	dir := t.TempDir()
 	zone, beside := filepath.Join(dir, "example.test.zone"), filepath.Join(dir, "zone.yaml")
@@ -158,7 +158,7 @@ func TestScanNeverDeliversAPart(t *testing.T) {
 		t.Fatalf("mended: %s, %v", keys, err)
 	}
 	for bad, key := range map[string]string{
-		// what is before the fault is not taken either
+		// what comes before the fault is not delivered either
 		"new IN A 192.0.2.4\nwww IN A 192.0.2.300\n": "files/example.test.zone",
 		"www IN A 192.0.2.1\nwww IN RRSIG A\n":       "files/example.test.zone",
 		"new IN A 192.0.2.4\n$INCLUDE nowhere\n":     "files/example.test.zone",
@@ -174,14 +174,14 @@ func TestScanNeverDeliversAPart(t *testing.T) {
 		}
 	}
 
-	// Many warnings are no errors.
+	// Many warnings are not an error.
 	many := strings.Repeat("www IN A 192.0.2.1\n", 200)
 	save(t, zone, masterHead+many+"last IN A 192.0.2.3\nmore IN A 192.0.2.4\n")
 	if _, keys, err = look(t, &s); keys != "records/example.test/more/A" || err != nil {
 		t.Errorf("200 times the same: %s, %v", keys, err)
 	}
 
-	// Documents that end in the middle: the zones that some of it is of are not delivered either.
+	// The documents end in the middle. Zones that part of them belongs to are not delivered either.
 	save(t, filepath.Join(dir, "other.yaml"), "{kind: Zone, name: example.org, nameservers: [ns.example.net]}\n---\n"+
 		"{kind: Record, name: example.org/a/A, data: [192.0.2.1]}\n---\n{kind: Rec")
 	if _, keys, err = look(t, &s); keys != "!files/other.yaml records/example.org/a/A !zones/example.org" ||
@@ -197,7 +197,7 @@ func TestScanNeverDeliversAPart(t *testing.T) {
 	}
 }
 
-// What is in a folder that cannot be read any more stays as it was.
+// The content of a folder that can no longer be read stays as it was.
 func TestScanKeepsAClosedFolder(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "a"), 0o700); err != nil {

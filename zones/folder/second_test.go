@@ -15,8 +15,8 @@ import (
 	"leeward/zones/document"
 )
 
-// A reading that holds only what differs delivers what the comparison of two whole readings does, whatever is edited:
-// sets in several parts of a file, in a file that it includes, with warnings, and with errors.
+// A reading that holds only the differences delivers the same as a comparison of two whole readings, whatever is
+// edited: sets in several parts of a file, sets in an included file, with warnings, and with errors.
 func TestDifferenceOfWholeReadings(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		dir, err := os.MkdirTemp(t.TempDir(), "")
@@ -87,7 +87,7 @@ func TestDifferenceOfWholeReadings(t *testing.T) {
 					got[c.Key] = c.Resource
 				}
 				if c.Resource == nil && had[c.Key] == nil {
-					delete(got, c.Key) // an error about a key that there never was is over
+					delete(got, c.Key) // an error about a key that never existed is over
 				}
 			}
 			if want == nil {
@@ -115,8 +115,8 @@ func TestDifferenceOfWholeReadings(t *testing.T) {
 	})
 }
 
-// One changed line of a large master file does not hold a second zone: what is live while the file is read is what the
-// scanner remembers of it, and no documents.
+// One changed line of a large master file does not hold a second zone in memory. While the file is read, only what the
+// scanner remembers of it is live, and no documents.
 func TestChangeHoldsNoSecondZone(t *testing.T) {
 	dir := t.TempDir()
 	text := strings.Builder{}

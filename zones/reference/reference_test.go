@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "make words.txt and docs/reference.md an
 
 const page = "../../docs/reference.md"
 
-// TestWords holds that words.txt and the page are made from the model as it is now.
+// TestWords: words.txt and the page are made from the model as it is now.
 func TestWords(t *testing.T) {
 	words := comments(t, "..", "../../health")
 	if *update {
@@ -57,7 +57,7 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-// comments reads what stands beside the types and the fields that documents have.
+// comments reads the comments of types and fields of documents.
 func comments(t *testing.T, folders ...string) string {
 	t.Helper()
 	wanted := map[string]bool{}
@@ -127,7 +127,7 @@ func about(name, doc string) string {
 	return strings.ToUpper(rest[:1]) + rest[1:]
 }
 
-// TestEveryFieldIsDescribed holds that each field has words that end in a full stop, and an example or fields of its
+// TestEveryFieldIsDescribed: each field has a description that ends in a full stop, and an example or fields of its
 // own.
 func TestEveryFieldIsDescribed(t *testing.T) {
 	for _, kind := range zones.Kinds {
@@ -147,7 +147,7 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 	}
 }
 
-// TestExamples holds that the documents stand together.
+// TestExamples: the documents are valid together.
 func TestExamples(t *testing.T) {
 	var docs []zones.Document
 	for _, kind := range zones.Kinds {
@@ -177,7 +177,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// beside is what a field needs beside it, as YAML, and what it cannot stand with.
+// beside is what a field needs beside it, as YAML, and what excludes it.
 var beside = map[string]struct{ with, without string }{
 	"Endpoint.hostname":                {"", "addresses"},
 	"Endpoint.flatten":                 {"hostname: lb.example", "addresses"},
@@ -216,7 +216,7 @@ var beside = map[string]struct{ with, without string }{
 	"Monitor.dns.type":                 {"dns: {name: a.test}", ""},
 }
 
-// with returns what is wrong with the kind's example once it has the field with that value.
+// with returns the problems of the kind's example once the field has that value.
 func with(t *testing.T, k Kind, f Field, value string) zones.Problems {
 	t.Helper()
 	parse := func(text string) (v any) {
@@ -284,7 +284,7 @@ func with(t *testing.T, k Kind, f Field, value string) zones.Problems {
 	return problems
 }
 
-// TestFieldExamples holds that each field's example, and each default that is a value, is accepted.
+// TestFieldExamples: each field's example, and each default that is a value, is accepted.
 func TestFieldExamples(t *testing.T) {
 	value := regexp.MustCompile(`^([0-9.]+(ms|s|m|h)?|[a-z/0-9.]+|[A-Z]+)$`)
 	for _, kind := range zones.Kinds {
@@ -293,7 +293,7 @@ func TestFieldExamples(t *testing.T) {
 			if f.Example == "" {
 				continue
 			}
-			alone := f.Path == "transfer.member" || strings.HasPrefix(f.Path, "dnssec.") // not beside all others
+			alone := f.Path == "transfer.member" || strings.HasPrefix(f.Path, "dnssec.") // these exclude others
 			if problems := with(t, k, f, f.Example); !alone && len(problems) > 0 {
 				t.Errorf("%s.%s: %s: %v", kind, f.Path, f.Example, problems)
 			}
@@ -301,7 +301,7 @@ func TestFieldExamples(t *testing.T) {
 				f.Default == "never" {
 				continue
 			}
-			// Some refuse a zero that is written, so that nobody takes it for more than the default.
+			// Some fields refuse an explicit zero, so that nobody takes it for more than the default.
 			if problems := with(t, k, f, f.Default); len(problems) > 0 && f.Default != "0" && f.Default != "0s" {
 				t.Errorf("%s.%s: the default %s: %v", kind, f.Path, f.Default, problems)
 			}
@@ -309,7 +309,7 @@ func TestFieldExamples(t *testing.T) {
 	}
 }
 
-// TestRanges holds that each range begins and ends where it says, and that words are all there are.
+// TestRanges: each range begins and ends where it says, and a field with words accepts no others.
 func TestRanges(t *testing.T) {
 	for _, kind := range zones.Kinds {
 		k := Of(kind)
@@ -324,7 +324,7 @@ func TestRanges(t *testing.T) {
 				}
 				return false
 			}
-			// as writes one value as the field's example has it: in a list or a map where that is one.
+			// as writes one value in the form of the field's example: in a list or a map if that is one.
 			as := func(v string) string {
 				switch {
 				case strings.HasPrefix(f.Example, "["):

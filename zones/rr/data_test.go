@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// oracleData is what miekg/dns makes of a record's RDATA.
+// oracleData returns the RDATA of a record as miekg/dns makes it.
 func oracleData(record dns.RR) ([]byte, error) {
 	buf := make([]byte, 1<<16+512)
 	record.Header().Name = "."
@@ -65,7 +65,7 @@ var samples = []struct{ kind, text string }{
 	{"TXT", "( one ; comments are for those below\n two )"},
 }
 
-// What ParseData reads is what the oracle reads, and what FormatData prints is read back as the same octets.
+// ParseData reads what the oracle reads, and it reads back the same octets from what FormatData prints.
 func TestData(t *testing.T) {
 	origin := name(t, "example.test")
 	for _, s := range samples {
@@ -76,7 +76,7 @@ func TestData(t *testing.T) {
 		}
 		text := s.text
 		if strings.Contains(text, "; comments") {
-			text = "( one\n two )" // the comment is TestDataRefused's
+			text = "( one\n two )" // TestDataRefused has the comment
 		}
 		data, err := ParseData(kind, text, origin)
 		if err != nil {
@@ -173,7 +173,7 @@ func TestDataRefused(t *testing.T) {
 	}
 }
 
-// Whatever octets a zone holds, as far as they are RDATA of the type, come back from their text.
+// Whatever octets a zone holds, if they are RDATA of the type, they come back from their text.
 func TestFormatDataRoundTrip(t *testing.T) {
 	kinds := []Type{
 		TypeA, TypeNS, TypeSOA, TypeMX, TypeTXT, TypeAAAA, TypeSRV, TypeNAPTR, TypeDS, TypeCAA, TypeSVCB, TypeHTTPS,
@@ -199,7 +199,7 @@ func TestFormatDataRoundTrip(t *testing.T) {
 	})
 }
 
-// What is read by hand is read as the grammar reads it.
+// The reader by hand agrees with the grammar.
 func TestSimpleDataAsOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var kind Type
@@ -228,7 +228,7 @@ func TestSimpleDataAsOracle(t *testing.T) {
 		parser := dns.NewZoneParser(strings.NewReader(". 1 IN "+kind.String()+" "+text+"\n"), "test.", "")
 		record, ok := parser.Next()
 		if !ok {
-			if err == nil && len(data) <= 250 { // relative names near the limit are the oracle's to count otherwise
+			if err == nil && len(data) <= 250 { // the oracle counts relative names near the limit in another way
 				t.Fatalf("%s %s: % x; the oracle: %v", kind, text, data, parser.Err())
 			}
 			return
@@ -261,7 +261,7 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// TestCutShort: RDATA that ends before its fixed fields and names do is refused, as a hostile primary could send it.
+// TestCutShort: RDATA that ends within its fixed fields or names is refused. A hostile primary could send it.
 func TestCutShort(t *testing.T) {
 	for _, c := range []struct {
 		typ, text string
@@ -338,7 +338,7 @@ func FuzzParseData(f *testing.F) {
 		if again, err := ParseData(kind, printed, ""); err != nil || !bytes.Equal(again, data) {
 			t.Fatalf("%s %q prints as %q, which is read as % x, %v; want % x", kind, text, printed, again, err, data)
 		}
-		// The oracle knows no limits to what it leaves out, so only what it reads whole is compared.
+		// The oracle does not check what it leaves out, so only what it reads whole is compared.
 		if strings.ContainsAny(text, "\n\r(") || slices.Contains(strings.Fields(text), `\#`) {
 			return
 		}

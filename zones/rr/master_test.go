@@ -15,7 +15,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// readMaster is ReadMaster that ends at the first entry that cannot be read.
+// readMaster is ReadMaster, but it ends at the first entry that cannot be read.
 func readMaster(r io.Reader, origin Name, file string, folder fs.FS, each func(RR) error) error {
 	return ReadMaster(r, origin, file, folder, each, nil)
 }
@@ -107,8 +107,8 @@ last.deeper.sub.example.test 5400 A 192.0.2.5
 	}
 }
 
-// A file without $GENERATE, in which the oracle takes other TTLs and escapes, is read as the oracle reads it, in
-// whatever pieces it comes.
+// A file is read as the oracle reads it, in whatever pieces it arrives. $GENERATE is left out, because the oracle then
+// reads other TTLs and escapes.
 func TestReadMasterAsOracle(t *testing.T) {
 	text, _, _ := strings.Cut(whole, "$GENERATE")
 	var want strings.Builder
@@ -144,7 +144,7 @@ func TestReadMasterAsOracle(t *testing.T) {
 	}
 }
 
-// RFC 1035 section 5.1 and RFC 2308 section 4 on what TTL a record has that names none.
+// RFC 1035 section 5.1 and RFC 2308 section 4 say which TTL a record has that names none.
 func TestOmittedTTL(t *testing.T) {
 	for _, test := range []struct{ what, text, want string }{
 		{"the last one named", "@ 60 NS a\n NS b\n 30 NS c\n NS d\n", "60 60 30 30"},
@@ -310,7 +310,7 @@ z.example.test 60 A 192.0.2.6
 	}
 }
 
-// What the caller says, and what the disk says, ends the reading.
+// Errors of the caller, and of the disk, end the reading.
 func TestReadMasterStops(t *testing.T) {
 	stop := errors.New("enough")
 	count := 0
@@ -338,7 +338,7 @@ func TestReadMasterStops(t *testing.T) {
 	}
 }
 
-// sets gathers records as a zone holds them.
+// sets groups records as a zone holds them.
 func sets(records []RR) []Set {
 	type key struct {
 		owner Name
@@ -421,7 +421,7 @@ type brokenDisk struct{}
 
 func (brokenDisk) Write([]byte) (int, error) { return 0, fs.ErrClosed }
 
-// FuzzReadMaster wants no panic, no file opened outside of the folder, and that what is read once, written, is read
+// FuzzReadMaster: nothing panics, no file outside of the folder is opened, and what was read can be written and read
 // again.
 func FuzzReadMaster(f *testing.F) {
 	f.Add(whole)
@@ -430,7 +430,7 @@ func FuzzReadMaster(f *testing.F) {
 	folder := fstest.MapFS{"a.inc": {Data: []byte("inc 5 A 192.0.2.9\n")}}
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Count(text, "$") > 8 || len(text) > 4096 {
-			return // $GENERATE makes much of little
+			return // a little $GENERATE makes a lot
 		}
 		var records []RR
 		err := readMaster(strings.NewReader(text), "\x04test\x00", "f", folder, func(r RR) error {

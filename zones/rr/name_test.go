@@ -111,7 +111,7 @@ func TestParseRelative(t *testing.T) {
 	}
 }
 
-// Any name at all is printed so that it is read back, by us and by the oracle.
+// Any name is printed in a form that we and the oracle read back.
 func TestNameRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := anyName(t)
@@ -137,7 +137,7 @@ func TestNameRoundTrip(t *testing.T) {
 	})
 }
 
-// ascii returns the octets if all are ASCII, and none of them otherwise: bytes.ToUpper knows of UTF-8.
+// ascii returns the octets if all are ASCII, and otherwise none: bytes.ToUpper knows UTF-8.
 func ascii(b []byte) []byte {
 	if slices.ContainsFunc(b, func(c byte) bool { return c >= 0x80 }) {
 		return nil
@@ -245,7 +245,7 @@ func BenchmarkParseName(b *testing.B) {
 	}
 }
 
-// The final dot is taken off where it ends a label, and stays where it is a part of one: what is left is the same name.
+// The final dot is removed where it ends a label, and stays where it is part of one. The result is the same name.
 func TestTrimDot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.StringOfN(rapid.SampledFrom([]rune(`ab.\1`)), 1, 12, -1).Draw(t, "name")

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Strings of any length and any octets, written in quotes or without, are served as strings of 255 octets and the rest,
-// put together the same; nothing else is touched.
+// Strings of any length and any octets, with or without quotes, are served as strings of 255 octets and a rest. Joined,
+// they are the same text. Nothing else is changed.
 func TestLongStringsAreCut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kind := rapid.SampledFrom([]Type{TypeTXT, 99, 56, 258, 261}).Draw(t, "type")

@@ -15,7 +15,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// anew is a server that signs a zone which it has from a primary, with what is laid over it.
+// anew is a server that signs a zone from a primary, with our own records on top.
 type anew struct {
 	catalog *catalog.Catalog
 	builder *Builder
@@ -29,7 +29,7 @@ func newAnew(k *dnssec.Key) *anew {
 	return a
 }
 
-// take takes a version, or nil, and changes of resources, of which those of the third list go.
+// take applies a version, or nil, and changes of resources: put and drop.
 func (a *anew) take(v *Version, revision int64, put []zones.Resource, drop []zones.Key) zones.Problems {
 	b := zones.Batch{Revision: revision, Full: len(a.there) == 0, Meant: len(a.there) > 0}
 	for _, r := range put {
@@ -48,8 +48,9 @@ func (a *anew) take(v *Version, revision int64, put []zones.Resource, drop []zon
 	return problems
 }
 
-// TestAnewChangeByChange: a zone of a primary, signed there or not, that is signed here with what is laid over it, is
-// what it is when it is made of the same at once: its chain is that of all its names, and all of it is signed by us.
+// TestAnewChangeByChange: a zone of a primary, signed there or not, is signed here with our own records on top. However
+// it came about, it equals the zone made at once from the same. Its chain has all its names, and our keys sign all of
+// it.
 func TestAnewChangeByChange(t *testing.T) {
 	k, other := signedKey(t), signedKey(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -64,7 +65,7 @@ func TestAnewChangeByChange(t *testing.T) {
 			z, &zones.Region{Region: "eu"}, &zones.Pool{Pool: "p", Region: "eu"}, endpointOf("192.0.2.80"),
 		}
 		owner := rapid.SampledFrom([]string{"a", "b.a", "c.b.a", "*.a", "d", "e.d", "*", "f", "g.f", "@"})
-		steered := rapid.SampledFrom([]string{"s.a", "t", "*.d", "b.t"}) // where the primary has records too
+		steered := rapid.SampledFrom([]string{"s.a", "t", "*.d", "b.t"}) // the primary has records there too
 		star := rapid.SampledFrom([]string{"*", "*.a", "*.f", "*.d"})
 		record := func(owner *rapid.Generator[string]) *zones.Record {
 			typ := rapid.SampledFrom([]string{"A", "TXT", "NS", "DS", "DNAME", "CDS"}).Draw(t, "type")
@@ -97,7 +98,7 @@ func TestAnewChangeByChange(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// As a primary has them that signs by other rules.
+				// As by a primary that signs by other rules.
 				if rapid.IntRange(0, 2).Draw(t, "NS at a wildcard") == 0 {
 					all = append(all, rr.Record{
 						Owner: rr.Name(nameOf(t, star.Draw(t, "at")+".example.test")),
@@ -171,8 +172,8 @@ func TestAnewChangeByChange(t *testing.T) {
 	})
 }
 
-// TestWildcardNSOfPrimary: NS that a primary has at a wildcard are left out where the zone is signed here, and said; a
-// policy there is then answered. In a zone that is not signed here they are as at the primary.
+// TestWildcardNSOfPrimary: NS of a primary at a wildcard are left out if the zone is signed here, with a problem. A
+// policy there is then answered. In a zone that is not signed here, they are as at the primary.
 func TestWildcardNSOfPrimary(t *testing.T) {
 	k, theirs := signedKey(t), signedKey(t)
 	primary := newSignedZone(theirs, false)

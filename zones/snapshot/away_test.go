@@ -9,14 +9,14 @@ import (
 	"leeward/zones/rr"
 )
 
-// aCDS and aCDNSKEY are of no key here.
+// aCDS and aCDNSKEY belong to no key here.
 const (
 	aCDS     = "1 13 2 abababababababababababababababababababababababababababababababab"
 	aCDNSKEY = "257 3 15 AQID"
 )
 
-// TestCDSAwayFromTheApex: CDS and CDNSKEY of others are records like any other below the apex: given here, or by a
-// primary over whose zone something is laid.
+// TestCDSAwayFromTheApex: CDS and CDNSKEY of others are records like any other below the apex, whether they are given
+// here, or by a primary over whose zone something is laid.
 func TestCDSAwayFromTheApex(t *testing.T) {
 	const owner = "_dsboot.x._signal.ns1"
 	k := signedKey(t)

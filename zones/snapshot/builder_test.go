@@ -56,14 +56,14 @@ func TestChangeByChange(t *testing.T) {
 	})
 }
 
-// published is a snapshot as it was when it was published. Queries may have it for as long as they like, so no later
+// published is a snapshot as it was when it was published. Queries may hold it for as long as they like, so no later
 // change may touch it.
 type published struct {
 	snapshot *snapshot.Snapshot
 	was      string
 }
 
-// hold holds the snapshot before against what it was, and goes on with the next.
+// hold compares the former snapshot with what it was, and goes on with the next.
 func (p *published) hold(t *rapid.T, next *snapshot.Snapshot) {
 	if p.snapshot != nil {
 		if diff := cmp.Diff(p.was, printed(t, p.snapshot)); diff != "" {
@@ -297,7 +297,7 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
-// A zone of another primary that is laid over change by change, there and here, equals its newest version laid over at
+// A zone of another primary is laid over change by change, there and here. It equals its newest version laid over at
 // once. A version made by differences equals one transferred whole.
 func TestLaidOverChangeByChange(t *testing.T) {
 	const apex = rr.Name("\x07example\x04test\x00")
@@ -428,7 +428,7 @@ func zipped(b []byte) []byte {
 	return out.Bytes()
 }
 
-// TestLoadIsCancelled: a server that is told to stop does not wait until a copy is read.
+// TestLoadIsCancelled: a server that is told to stop does not first finish reading a copy.
 func TestLoadIsCancelled(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, snapshot.StateFile), zipped(bytes.Repeat([]byte("a\n"), 1<<20)),

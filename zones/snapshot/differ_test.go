@@ -19,9 +19,9 @@ import (
 	"leeward/zones/steer"
 )
 
-// TestSignedDifferences: whoever has an earlier version of a signed zone and takes the differences has what a transfer
-// of the whole zone gives, across changes of records, policies, endpoints and addresses of hostnames, of days and keys.
-// Where neither day nor keys have changed, the differences are of few names.
+// TestSignedDifferences: an earlier version of a signed zone plus the differences equals a transfer of the whole zone,
+// across changes of records, policies, endpoints and addresses of hostnames, of days and keys. If neither day nor keys
+// have changed, the differences are of few names.
 func TestSignedDifferences(t *testing.T) {
 	k, next := signedKey(t), signedKey(t)
 	for next.Tag() == k.Tag() {
@@ -58,7 +58,7 @@ func TestSignedDifferences(t *testing.T) {
 		put(&zones.Pool{Pool: "p", Region: "eu"})
 		put(&zones.Pool{Pool: "named", Region: "eu"})
 		put(&zones.Endpoint{Pool: "named", Endpoint: "away", Hostname: "away.test"})
-		for i := range 40 { // so that few names are few
+		for i := range 40 { // so that few names are few of all
 			put(&zones.Record{Origin: "example.test", Owner: fmt.Sprintf("n%d", i), Type: "TXT", Data: []string{`"x"`}})
 		}
 		owner := rapid.SampledFrom([]string{"a", "b.a", "c.b.a", "*.a", "x.*.a", "d", "e.d", "*", "f", "g.f", "@"})

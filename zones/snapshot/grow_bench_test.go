@@ -9,7 +9,7 @@ import (
 	"leeward/zones/catalog"
 )
 
-// BenchmarkZoneGrows adds very many names to a zone of a few in one revision, as a watch tells of them.
+// BenchmarkZoneGrows adds very many names to a small zone in one revision, as a watch delivers them.
 func BenchmarkZoneGrows(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -14,7 +14,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// handed is a zone as transfers have it: RDATA by owner and type, and original TTLs.
+// handed is a zone as transferred: RDATA by owner and type, and original TTLs.
 type handed struct {
 	sets map[rr.Name]map[rr.Type][][]byte
 	ttls map[rr.Name]map[rr.Type]uint32
@@ -38,8 +38,8 @@ func handedOf(z *Zone) (h handed, err error) {
 	return h, err
 }
 
-// faults returns what is wrong with a zone that is handed on: what authority there is must be signed by one of the
-// keys, and nothing else, and denial must say what is there and lead around once.
+// faults returns what is wrong with a zone that was transferred. One of the keys must sign all authoritative data, and
+// nothing else. Denial must say what exists, and lead around once.
 func (h handed) faults(apex rr.Name, nsec3 bool, dnskeys ...[]byte) (all []string) {
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	cutAbove := func(name rr.Name) bool {
@@ -110,7 +110,7 @@ func (h handed) faults(apex rr.Name, nsec3 bool, dnskeys ...[]byte) (all []strin
 	return all
 }
 
-// bitmap returns the types that denial has to say of a name.
+// bitmap returns the types that denial must list for a name.
 func (h handed) bitmap(owner, apex rr.Name) []byte {
 	sets := h.sets[owner]
 	cut := owner != apex && sets[rr.TypeNS] != nil
@@ -123,8 +123,8 @@ func (h handed) bitmap(owner, apex rr.Name) []byte {
 	return dnssec.AppendTypes(nil, types)
 }
 
-// hashed is faults for NSEC3 records: each leads to the next by hash, each name with authority has one, also what is
-// only between names, and no other has types.
+// hashed is faults for NSEC3 records. Each record leads to the next by hash. Each name with authority has one, even an
+// empty non-terminal, and no other has types.
 func (h handed) hashed(apex rr.Name, hidden func(rr.Name) bool) (all []string) {
 	want := map[rr.Name][]byte{}
 	for owner, sets := range h.sets {
@@ -163,8 +163,8 @@ func (h handed) hashed(apex rr.Name, hidden func(rr.Name) bool) (all []string) {
 	return all
 }
 
-// TestSerialTurns: a signed zone with secondaries has another serial each epoch, and when a key does something new in
-// between; it never falls, and is the same wherever the keys are.
+// TestSerialTurns: a signed zone with secondaries gets another serial in each epoch, and when a key does something new
+// in between. The serial never falls, and is the same wherever the keys are.
 func TestSerialTurns(t *testing.T) {
 	k := signedKey(t)
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)

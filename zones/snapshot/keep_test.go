@@ -18,7 +18,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// keeps is a server that has the zone from its primary, lays something over it, and keeps what the primary has signed.
+// keeps is a server that has the zone from its primary, lays something over it, and keeps the primary's signatures.
 type keeps struct {
 	passes
 	revision int64
@@ -76,9 +76,9 @@ func keptSets(z *zone) (all []string) {
 	return all
 }
 
-// TestKeepChangeByChange: whatever is laid over a zone that its primary signs, and however either changes, all that is
-// handed on verifies by the keys that the primary publishes, denial says what is there, and an RRset has the primary's
-// signatures where it is as the primary has it and nowhere else. What differences make is what is made anew.
+// TestKeepChangeByChange: whatever is laid over a zone that its primary signs, and however either changes, everything
+// that is transferred verifies with the keys that the primary publishes. Denial says what exists. An RRset has the
+// primary's signatures exactly if it is the primary's RRset. Differences lead to the same zone as building it anew.
 func TestKeepChangeByChange(t *testing.T) {
 	theirs, own := signedKey(t), signedKey(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -206,7 +206,7 @@ func TestKeepChangeByChange(t *testing.T) {
 	})
 }
 
-// compareDiff holds what has changed between two versions against all that they have.
+// compareDiff compares the changes between two versions with all their content.
 func compareDiff(t *rapid.T, old, now *Zone) {
 	t.Helper()
 	var lists [2][]string
@@ -248,7 +248,7 @@ func compareDiff(t *rapid.T, old, now *Zone) {
 	}
 }
 
-// TestKeepRefused: where the primary's signatures cannot be kept, the zone is answered as the primary has it, and the
+// TestKeepRefused: if the primary's signatures cannot be kept, the zone is answered as the primary has it, and the
 // problem says what to do.
 func TestKeepRefused(t *testing.T) {
 	theirs, own := signedKey(t), signedKey(t)

@@ -14,10 +14,10 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// TestManyLabels: names, owners and origins of up to 126 labels are found, and the closest name that exists for one
-// that does not, as by trying each name above it.
+// TestManyLabels: names, owners and origins of up to 126 labels are found. For a name that does not exist, the closest
+// one is found that does, as by trying each name above it.
 func TestManyLabels(t *testing.T) {
-	deep := func(labels int) string { // the lowest are of one chain
+	deep := func(labels int) string { // the lowest ones belong to one chain
 		return strings.TrimSuffix(strings.Repeat("d.", labels), ".")
 	}
 	depth := rapid.OneOf(rapid.IntRange(1, 126), rapid.SampledFrom([]int{1, 2, 4, 5, 6, 62, 63, 64, 65, 126}))
@@ -28,7 +28,7 @@ func TestManyLabels(t *testing.T) {
 		for _, n := range origins {
 			all = append(all, &zones.Zone{Origin: deep(n), Nameservers: []string{"ns.example.net"}})
 		}
-		exists := slices.Clone(origins) // of which wildcards are
+		exists := slices.Clone(origins) // wildcards are made of these
 		for _, n := range rapid.SliceOfDistinct(depth, rapid.ID).Draw(t, "wildcards") {
 			in := 0
 			for _, o := range origins {

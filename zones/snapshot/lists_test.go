@@ -17,9 +17,9 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// Zones come, go, are members of others' catalogs or catalogs themselves, and cannot be read. The catalog's texts come
-// and go. Each time, a catalog zone made here equals one made from nothing, and a plain list of the zones. If a listed
-// zone cannot be read, the catalog is not whole, and so is not transferred.
+// Zones come and go, become members of others' catalogs or catalogs themselves, and become unreadable. The catalog's
+// texts come and go. Each time, a catalog zone made here equals one made from nothing, and a plain list of the zones.
+// If a listed zone cannot be read, the catalog is not whole, and so is not transferred.
 func TestCatalogIsWhatThereIs(t *testing.T) {
 	const origin = rr.Name("\x03cat\x04test\x00")
 	names := []string{"a.test", "b.test", "c.b.test", "d.test"}

@@ -258,7 +258,7 @@ func (s *stage) do(words []string) []string {
 	return nil
 }
 
-// transfer takes in a version of a zone that lives elsewhere.
+// transfer receives a version of a zone that lives elsewhere.
 func (s *stage) transfer(origin, file string, whole bool) []string {
 	apex, err := rr.ParseName(origin)
 	if err != nil {
@@ -300,7 +300,7 @@ func (s *stage) transfer(origin, file string, whole bool) []string {
 	return s.update(catalog.Delta{})
 }
 
-// resolve takes in what a hostname resolves to, or that it no longer resolves.
+// resolve sets what a hostname resolves to, or that it no longer resolves.
 func (s *stage) resolve(name string, words []string, options map[string]string) []string {
 	r := s.builder.Resolution(name)
 	if _, r.Failing = options["failing"]; !r.Failing {
@@ -438,10 +438,10 @@ func (s *stage) steer(a *snapshot.Answer, options map[string]string) []string {
 	return []string{fmt.Sprintf("%s TTL %d scope /%d%s", strings.Join(addrs, " "), d.Bound, d.Scope, open)}
 }
 
-// dataNames returns the names in RDATA that an answer goes on with: the target of CNAME and DNAME, and those that
+// dataNames returns the names in RDATA with which an answer goes on: the targets of CNAME and DNAME, and the names that
 // additional section processing follows, of NS, MX, SRV, SVCB and HTTPS (RFC 1034 section 4.3.2, RFC 2782, RFC 9460
-// section 4.1) and of the older types that RFC 1183 and RFC 2230 say it of. It returns nil for other types and for
-// RDATA that is not well-formed, and leaves out the root, which says "none" in all of them. The names are in lower
+// section 4.1), and of the older types for which RFC 1183 and RFC 2230 ask for it. It returns nil for other types and
+// for RDATA that is not well-formed. It leaves out the root, which means "none" in all of them. The names are in lower
 // case.
 func dataNames(t rr.Type, data []byte) []rr.Name {
 	var skip int // octets before the name

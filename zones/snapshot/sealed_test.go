@@ -19,7 +19,7 @@ import (
 
 const sealedApex = rr.Name("\x07example\x04test\x00")
 
-// signedZone is a zone that is signed by us, and changes: what others have from us as their primary.
+// signedZone is a zone that we sign and change. Others have it from us as their primary.
 type signedZone struct {
 	catalog  *catalog.Catalog
 	builder  *Builder
@@ -50,7 +50,7 @@ func (s *signedZone) apply(all ...zones.Resource) {
 	s.last, _ = s.builder.Update(s.catalog, s.catalog.Apply(b), nil)
 }
 
-// records returns all records of a zone as a transfer has them.
+// records returns all records of a zone, as in a transfer.
 func records(z *Zone) (all []rr.Record, err error) {
 	err = z.Each(func(name []byte, typ rr.Type, count int, wire []byte) bool {
 		for range count {
@@ -74,7 +74,7 @@ func printed(all []rr.Record) (out []string) {
 	return out
 }
 
-// versionOf makes a version of the records that are there now. before are those that the edition begins with.
+// versionOf makes a version of the present records. before are those with which the edition begins.
 func versionOf(t interface{ Fatal(...any) }, e *Edition, before, now []rr.Record) *Version {
 	has := func(all []rr.Record, r rr.Record) bool {
 		return slices.ContainsFunc(all, func(x rr.Record) bool {
@@ -136,7 +136,7 @@ func (p *passes) take(v *Version) {
 
 func (p *passes) zone() *zone { return p.last.zones[p.last.origins[sealedApex]] }
 
-// shown returns how a snapshot answers a question, with its proofs.
+// shown returns a snapshot's answer to a question, with its proofs.
 func shown(s *Snapshot, name []byte, typ rr.Type) string {
 	var a Answer
 	var d Denial
@@ -164,8 +164,8 @@ func shown(s *Snapshot, name []byte, typ rr.Type) string {
 	return text
 }
 
-// TestSealedChangeByChange: a zone that its primary signs is handed on and answered as the primary does it, whether it
-// came whole or as differences; and nothing is said of it.
+// TestSealedChangeByChange: a zone that its primary signs is transferred and answered as by the primary, whether it
+// came whole or as differences. There is no problem about it.
 func TestSealedChangeByChange(t *testing.T) {
 	k := signedKey(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -242,7 +242,7 @@ func TestSealedChangeByChange(t *testing.T) {
 }
 
 // BenchmarkSealedNameError proves that names do not exist, in a zone with NSEC3 that its primary signs. A name of many
-// labels costs what one of few does.
+// labels costs as much as one of few.
 func BenchmarkSealedNameError(b *testing.B) {
 	primary, ours := newSignedZone(signedKey(b), true), newPasses(time.Now)
 	primary.apply(&zones.Record{Origin: "example.test", Owner: "a", Type: "A", Data: []string{"192.0.2.1"}})
@@ -267,8 +267,8 @@ func BenchmarkSealedNameError(b *testing.B) {
 	}
 }
 
-// TestSealedIterations: of a hash that costs more than any resolver takes, nothing is worked out, and that is said.
-// What the primary has is served all the same.
+// TestSealedIterations: if a hash costs more than any resolver accepts, it is not computed, and a problem says so. The
+// primary's records are still served.
 func TestSealedIterations(t *testing.T) {
 	primary := newSignedZone(signedKey(t), true)
 	primary.apply(&zones.Record{Origin: "example.test", Owner: "a", Type: "A", Data: []string{"192.0.2.1"}})
@@ -302,7 +302,7 @@ func TestSealedIterations(t *testing.T) {
 	}
 }
 
-// TestSealedFaults: signatures that have expired, and denial that is broken, are served as they are, and said.
+// TestSealedFaults: expired signatures and broken denial are served as they are, with a problem.
 func TestSealedFaults(t *testing.T) {
 	k := signedKey(t)
 	for _, nsec3 := range []bool{false, true} {

@@ -17,7 +17,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// signalWorld is a server of several zones, which all have keys.
+// signalWorld is a server of several zones that all have keys.
 type signalWorld struct {
 	at       time.Time
 	keys     map[string]*dnssec.Keys
@@ -59,8 +59,8 @@ func (w *signalWorld) update(d catalog.Delta) {
 	w.last, w.problems = w.builder.Update(w.catalog, d, nil)
 }
 
-// signaled lists the CDS and CDNSKEY below the apex of each zone, as "owner TYPE", and whether they are what the zone
-// that they are named after has at its apex.
+// signaled lists the CDS and CDNSKEY below the apex of each zone, as "owner TYPE". It says whether they equal those at
+// the apex of the zone that they are named after.
 func (w *signalWorld) signaled() (all []string) {
 	for _, z := range w.last.zones {
 		for n := range z.tree.nodes {
@@ -89,7 +89,7 @@ func (w *signalWorld) signaled() (all []string) {
 	return all
 }
 
-// check holds the zones against themselves: all that they have is signed and in their chains.
+// check checks that everything in the zones is signed and in their chains.
 func (w *signalWorld) check(t interface {
 	Errorf(string, ...any)
 	Fatal(...any)
@@ -124,7 +124,7 @@ func signedOf(origin string, nameservers ...string) *zones.Zone {
 	return &zones.Zone{Origin: origin, Nameservers: nameservers, DNSSEC: &zones.DNSSEC{Enabled: true}}
 }
 
-// TestSignals: which zone's CDS and CDNSKEY are where, and what is said of those that are not.
+// TestSignals: where each zone's CDS and CDNSKEY are, and what is reported about those that are missing.
 func TestSignals(t *testing.T) {
 	long := strings.Repeat(strings.Repeat("a", 60)+".", 3) + "test" // 187 octets
 	host := signedOf("host.test", "ns1.host.test")
@@ -241,8 +241,8 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// TestSignalsMoveTheSerial: a zone that has CDS of others has another serial when these change: by a Zone, by the times
-// of keys, and when a zone goes. It never falls.
+// TestSignalsMoveTheSerial: a zone that has CDS of others gets another serial when these change: by a Zone, by the
+// times of keys, or because a zone goes. The serial never falls.
 func TestSignalsMoveTheSerial(t *testing.T) {
 	keys := aloneFor(t, "host.test")
 	at := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
@@ -302,8 +302,7 @@ func TestSignalsMoveTheSerial(t *testing.T) {
 	}
 }
 
-// TestSignalsChangeByChange: however zones came to be what they are, their signals are those of the same zones made at
-// once.
+// TestSignalsChangeByChange: however zones came about, their signals equal those of the same zones made at once.
 func TestSignalsChangeByChange(t *testing.T) {
 	origins := []string{"test", "host.test", "child.test", "sub.host.test", "_signal.ns1.host.test"}
 	keys := aloneFor(t, origins...)
@@ -313,7 +312,7 @@ func TestSignalsChangeByChange(t *testing.T) {
 		primaryOf(t, aloneFor(t, "child.test")["child.test"], "ns1.host.test", "ns2.host.test"),
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		var has Transferred // of child.test, by its primary
+		var has Transferred // of child.test, from its primary
 		w := newSignalWorld(keys, time.Unix(1_800_000_000, 0))
 		w.apply([]zones.Resource{&zones.Region{Region: "eu"}})
 		for range rapid.IntRange(1, 12).Draw(t, "turns") {
@@ -391,7 +390,8 @@ func TestSignalsChangeByChange(t *testing.T) {
 	})
 }
 
-// primaryOf returns the versions of child.test that a primary has: with these name servers, signed by the keys, if any.
+// primaryOf returns the versions of child.test on a primary, with these name servers, signed by the keys if there are
+// any.
 func primaryOf(t interface{ Fatal(...any) }, keys *dnssec.Keys, nameservers ...string) *Version {
 	w := newSignalWorld(map[string]*dnssec.Keys{"child.test": keys}, time.Unix(1_800_000_000, 0))
 	z := signedOf("child.test", nameservers...)
@@ -409,8 +409,8 @@ func primaryOf(t interface{ Fatal(...any) }, keys *dnssec.Keys, nameservers ...s
 	return versionOf(t, NewEdition(apex), nil, all)
 }
 
-// TestSignalsOfPrimaries: a zone of a primary signals what it is answered with, from when it has come until it expires,
-// in zones that nobody transfers.
+// TestSignalsOfPrimaries: a zone of a primary signals what its answers have, from when it arrives until it expires, in
+// zones that nobody transfers.
 func TestSignalsOfPrimaries(t *testing.T) {
 	keys := aloneFor(t, "host.test", "child.test", "_signal.ns1.host.test")
 	theirs, others := aloneFor(t, "child.test")["child.test"], aloneFor(t, "child.test")["child.test"]

@@ -37,7 +37,7 @@ func chainOf(c *dnssec.Chain) (keys []string) {
 	return keys
 }
 
-// unsignedSets returns what a zone has and should be signed, and is not, found without what signs it.
+// unsignedSets returns the sets of a zone that should be signed and are not. It does not use the code that signs.
 func unsignedSets(s *Snapshot, z *zone) (missing []string) {
 	g := z.signing
 	now := g.signer.Now()
@@ -66,7 +66,7 @@ func unsignedSets(s *Snapshot, z *zone) (missing []string) {
 		}
 		n.each(func(typ rr.Type, count int, wire []byte) {
 			if count == 0 || n.cut() && typ != rr.TypeDS && !name.IsWildcard() {
-				return // but a wildcard answers with all that it has
+				return // but a wildcard answers with everything that it has
 			}
 			var data [][]byte
 			ttl := binary.BigEndian.Uint32(wire[6:])
@@ -91,8 +91,7 @@ func unsignedSets(s *Snapshot, z *zone) (missing []string) {
 	return missing
 }
 
-// TestSignedChangeByChange: however a signed zone came to be what it is, its chain is that of all its names, and all of
-// it is signed.
+// TestSignedChangeByChange: however a signed zone came about, its chain has all its names, and all of it is signed.
 func TestSignedChangeByChange(t *testing.T) {
 	k := signedKey(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -195,7 +194,7 @@ func endpointOf(address string) *zones.Endpoint {
 	return &zones.Endpoint{Pool: "p", Endpoint: "e", Addresses: []netip.Addr{netip.MustParseAddr(address)}}
 }
 
-// TestKeyThatIsNotThere: what a zone is without its key.
+// TestKeyThatIsNotThere: what a zone is like without its key.
 func TestKeyThatIsNotThere(t *testing.T) {
 	name := []byte("\x07example\x04test\x00")
 	now := func() time.Time { return time.Unix(1_800_000_000, 0) }
@@ -267,7 +266,7 @@ func TestKeyThatIsNotThere(t *testing.T) {
 	}
 }
 
-// TestRollOfFiles: settings of rolls that nobody carries on are told, and others are not.
+// TestRollOfFiles: settings of rolls that nobody carries on are reported, and others are not.
 func TestRollOfFiles(t *testing.T) {
 	now := func() time.Time { return time.Unix(1_800_000_000, 0) }
 	for _, x := range []struct {
@@ -303,8 +302,8 @@ func TestRollOfFiles(t *testing.T) {
 	}
 }
 
-// TestKeysInTime: what a zone has at its apex follows the times of its keys, with an Update when these say so, and what
-// its document says of keys of others and of leaving.
+// TestKeysInTime: the apex of a zone follows the times of its keys, with an Update when these say so. It also follows
+// what the document says about keys of others and about going unsigned.
 func TestKeysInTime(t *testing.T) {
 	origin := rr.Name("\x07example\x04test\x00")
 	at := time.Unix(1_800_000_000, 0)

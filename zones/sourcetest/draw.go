@@ -19,7 +19,7 @@ func Puts(rs []zones.Resource) []zones.Change {
 	return changes
 }
 
-// aResource draws any good resource of a small world, so that resources meet.
+// Resource draws any valid resource of a small world, so that resources meet.
 func Resource(t *rapid.T) zones.Resource {
 	regions, pools := []string{"eu", "us"}, []string{"a", "b", "c"}
 	pick := func(label string, from ...string) string { return rapid.SampledFrom(from).Draw(t, label) }

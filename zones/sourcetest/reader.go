@@ -23,7 +23,7 @@ type Reader struct {
 	changed    *sync.Cond
 	Batches    []zones.Batch
 	Conditions []zones.Condition
-	Have       map[zones.Key]string // what a receiver that takes everything has: Encode's text, or "!" and the error
+	Have       map[zones.Key]string // what a receiver has that accepts everything: Encode's text, or "!" and the error
 	late       bool
 }
 
@@ -81,7 +81,7 @@ func (r *Reader) tell(c zones.Condition) {
 	r.changed.Broadcast()
 }
 
-// Until waits until the condition, under the lock, holds.
+// Until waits until the condition holds, under the lock.
 func (r *Reader) Until(what string, holds func() bool) {
 	r.t.Helper()
 	watchdog := time.AfterFunc(Patience, func() {
@@ -105,7 +105,7 @@ func (r *Reader) Until(what string, holds func() bool) {
 	}
 }
 
-// State waits for a state, told after mark conditions.
+// State waits for a state that is reported after mark conditions.
 func (r *Reader) State(s zones.State, mark int) zones.Condition {
 	r.t.Helper()
 	var found zones.Condition
@@ -121,7 +121,7 @@ func (r *Reader) State(s zones.State, mark int) zones.Condition {
 	return found
 }
 
-// Mark returns how many conditions have been told.
+// Mark returns how many conditions have been reported.
 func (r *Reader) Mark() int {
 	r.Mu.Lock()
 	defer r.Mu.Unlock()
@@ -134,7 +134,7 @@ func (r *Reader) Revision(at int64) {
 	r.Until("the revision", func() bool { return len(r.Batches) > 0 && r.Batches[len(r.Batches)-1].Revision >= at })
 }
 
-// Since returns the conditions told since a mark.
+// Since returns the conditions reported since a mark.
 func (r *Reader) Since(mark int) []zones.Condition {
 	r.Mu.Lock()
 	defer r.Mu.Unlock()
