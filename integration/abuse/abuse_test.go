@@ -28,7 +28,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// abuse makes the tests of this file as large as the figures in docs/measurements.md: see `make abuse`. Without it they
+// abuse gives the tests of this file the size of the figures in docs/measurements.md: see `make abuse`. Without it they
 // are small enough for every run.
 var abuse = flag.Bool("abuse", false, "abuse the server at full size")
 
@@ -40,7 +40,7 @@ func abused(small, full int) int {
 	return small
 }
 
-// siege is a server, an attacker who can send from any address, and somebody else who only wants answers.
+// siege is a server, an attacker that can send from any address, and somebody else who only wants answers.
 type siege struct {
 	yard             *lab.Yard
 	server           *lab.Server
@@ -86,7 +86,7 @@ func newSiege(t *testing.T, args ...string) *siege {
 	return newSiegeOf(t, siegeZone, args...)
 }
 
-// newSiegeOf is newSiege of a server with other documents.
+// newSiegeOf is newSiege with other documents.
 func newSiegeOf(t *testing.T, documents string, args ...string) *siege {
 	t.Helper()
 	x := &siege{yard: lab.NewYard(t)}
@@ -107,9 +107,9 @@ func newSiegeOf(t *testing.T, documents string, args ...string) *siege {
 	return x
 }
 
-// bystander asks over UDP and TCP for as long as the siege lasts. As resolvers do, it asks again: over UDP after a
-// second, over TCP where the connection was closed (RFC 7766 section 6.2.4), as one may be that says nothing for as
-// long as it takes others to fill the table.
+// bystander asks over UDP and TCP for as long as the siege lasts. Like a resolver, it asks again: over UDP after a
+// second, over TCP if the connection was closed (RFC 7766 section 6.2.4). A connection that says nothing may be closed
+// once others have filled the table.
 type bystander struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -162,7 +162,7 @@ func (x *siege) bystander(t *testing.T) *bystander {
 	return b
 }
 
-// check ends it: everything must have been answered.
+// check ends it. Every query must have been answered.
 func (b *bystander) check(t *testing.T, during string) {
 	t.Helper()
 	b.cancel()
@@ -187,7 +187,7 @@ func (b *bystander) check(t *testing.T, during string) {
 	}
 }
 
-// footprint is what a server holds.
+// footprint is the resources that a server holds.
 type footprint struct {
 	rss, most                     float64 // MiB
 	goroutines, files, connection float64
@@ -202,8 +202,8 @@ func (x *siege) footprint(t *testing.T) (f footprint) {
 	return f
 }
 
-// recovered waits until the server holds what it held before: no connection, no goroutine, no file more, and memory
-// within a quarter and 24 MiB, which is what the runtime keeps for next time.
+// recovered waits until the server holds no more than before: no connection, goroutine or file more, and memory within
+// a quarter and 24 MiB, which the runtime keeps for later.
 func (x *siege) recovered(t *testing.T, during string, before footprint) {
 	t.Helper()
 	var now footprint
@@ -236,8 +236,8 @@ func (x *siege) connect(n int) (net.Conn, error) {
 		"10.77.0.1:53")
 }
 
-// TestAbuseByConnections fills the server with clients that say nothing, and with ones that say something very slowly
-// or do not listen to the answers.
+// TestAbuseByConnections fills the server with clients that say nothing, that say something very slowly, or that do not
+// read the answers.
 func TestAbuseByConnections(t *testing.T) {
 	x := newSiege(t)
 	idle, slow, deaf := abused(1500, 10_000), abused(150, 1000), abused(20, 100)
@@ -295,7 +295,7 @@ func TestAbuseByConnections(t *testing.T) {
 	}
 	flood := []byte(strings.Repeat(string(query), 200))
 	for n := range deaf {
-		again(n, func(c net.Conn) error { // queries without end, and nobody reads
+		again(n, func(c net.Conn) error { // endless queries, and nobody reads
 			_ = c.SetWriteDeadline(time.Now().Add(8 * time.Second))
 			_, err := c.Write(flood)
 			return err
@@ -323,7 +323,7 @@ func inquiries(t *testing.T) (all map[string][]byte) {
 	for opcode := range 16 {
 		for _, kind := range []uint16{dns.TypeA, dns.TypeSOA, dns.TypeTXT, dns.TypeANY, dns.TypeAXFR, dns.TypeIXFR} {
 			for _, signed := range []bool{false, true} {
-				if opcode != dns.OpcodeQuery && kind != dns.TypeSOA { // others are all the same
+				if opcode != dns.OpcodeQuery && kind != dns.TypeSOA { // all others are alike
 					continue
 				}
 				m := lab.Question{Name: "example.test", Qtype: kind}.Message()
@@ -343,8 +343,8 @@ func inquiries(t *testing.T) (all map[string][]byte) {
 	return all
 }
 
-// TestAbuseByTheDeaf fills the server with clients that ask without end and do not read, from 17 addresses with as many
-// connections as one may have, by each kind of message, and by all of them at once.
+// TestAbuseByTheDeaf fills the server with clients that ask without end and do not read. They come from 17 addresses,
+// each with as many connections as it may have, and send one kind of message at a time, then all of them at once.
 func TestAbuseByTheDeaf(t *testing.T) {
 	if lab.Race {
 		t.Skip("a thousand connections that never pause leave a binary with the race detector no time for others: it " +
@@ -428,7 +428,7 @@ func (x *siege) refused(message []byte) (err error) {
 	return err
 }
 
-// honestly has the server warmed up by some queries, so that what comes is compared with a server that works.
+// honestly warms the server up with some queries, so that what follows is compared with a server in use.
 func (x *siege) honestly(t *testing.T) {
 	t.Helper()
 	for range 200 {
@@ -505,13 +505,13 @@ func (f *forger) flood(t *testing.T, from func() [4]byte, message func() []byte)
 	return sent, time.Since(begin).Seconds()
 }
 
-// everywhere is an address of somewhere.
+// everywhere returns a random address.
 func everywhere() (a [4]byte) {
 	order.BigEndian.PutUint32(a[:], 0x14000000+rand.Uint32N(0x28000000))
 	return a
 }
 
-// victim is an address of one /24.
+// victim returns an address of one /24.
 func victim() [4]byte { return [4]byte{198, 51, 100, byte(rand.Uint32())} }
 
 // counter reads a statistic of the attacker's cable.
@@ -595,7 +595,7 @@ func TestAbuseByForgers(t *testing.T) {
 	x.recovered(t, "forged addresses", before)
 }
 
-// mutate makes something that is nearly a message out of one.
+// mutate turns a message into something that is nearly one.
 func mutate(random *rand.Rand, m []byte) []byte {
 	m = append([]byte(nil), m...)
 	for range 1 + random.IntN(4) {
@@ -620,7 +620,7 @@ func mutate(random *rand.Rand, m []byte) []byte {
 			if len(m) >= 12 {
 				m[4+random.IntN(8)] = byte(random.IntN(4))
 			}
-		case 7: // what a record or an option says of its length
+		case 7: // the length of a record or an option
 			if at+1 < len(m) {
 				order.BigEndian.PutUint16(m[at:], uint16(random.IntN(48)))
 			}
@@ -629,8 +629,7 @@ func mutate(random *rand.Rand, m []byte) []byte {
 	return m
 }
 
-// TestAbuseByMutants sends messages that are broken in every way, over UDP and some over TCP, and sees that each is
-// dealt with.
+// TestAbuseByMutants sends messages that are broken in every way, over UDP and some over TCP. Each must be dealt with.
 func TestAbuseByMutants(t *testing.T) {
 	x := newSiege(t, "--rrl", "1000000")
 	x.honestly(t)
@@ -756,7 +755,7 @@ func TestCookieSecretFile(t *testing.T) {
 		t.Fatalf("no cookie in\n%s", r)
 		return ""
 	}
-	// A good and fresh cookie comes back as it is.
+	// A valid and fresh cookie comes back unchanged.
 	got := cookie(a, "0102030405060708")
 	if again := cookie(b, got); again != got {
 		t.Errorf("b has not accepted a's cookie %s: %s", got, again)

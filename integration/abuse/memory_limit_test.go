@@ -36,9 +36,9 @@ func replace(t *testing.T, path, text string) {
 	}
 }
 
-// TestMemoryLimit holds what a server does with a file that does not fit into its memory limit: it says so, keeps what
-// the file said before in service, stays within the limit, takes a version that fits, and ends when it is told to, also
-// while it reads.
+// TestMemoryLimit: a file does not fit into a server's memory limit. The server says so, keeps the file's former
+// content in service, stays within the limit, accepts a version that fits, and ends when it is told to, even while it
+// reads.
 func TestMemoryLimit(t *testing.T) {
 	if lab.Race {
 		t.Skip("the race detector takes several times the memory")
@@ -56,7 +56,7 @@ func TestMemoryLimit(t *testing.T) {
 	replace(t, file, hosts(200_000, 11))
 	told := func() string { return lab.LeewardOK(t, "", "status", "--admin", "http://"+s.Admin) }
 	lab.Until(t, time.Minute, "the status says that the file does not fit", func() error {
-		// In a table words are broken into lines.
+		// A table breaks text into lines.
 		if got := strings.Join(strings.Fields(told()), " "); !strings.Contains(got, "does not fit into memory") {
 			return fmt.Errorf("it says: %s", got)
 		}

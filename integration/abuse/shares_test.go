@@ -17,8 +17,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// sharedResources are a pool that is looked after, one of endpoints that take connections and say nothing, and zones
-// whose primaries do the same.
+// sharedResources are a monitored pool, a pool of endpoints that accept connections and say nothing, and zones whose
+// primaries do the same.
 func sharedResources() string {
 	var b strings.Builder
 	b.WriteString(siegeZone + `---
@@ -69,10 +69,10 @@ monitor: web
 	return b.String()
 }
 
-// TestSharesOfDescriptors takes one share of a server's descriptors after the other: connections of the admin
+// TestSharesOfDescriptors uses up one share of a server's descriptors after the other: connections of the admin
 // interface, of DNS, probes that hang, primaries that hang, and then all of them at once. Each time a dead endpoint
-// goes out, queries over TCP and the admin interface are answered, no more descriptors are open than there may be, and
-// a server whose etcd is killed and started again meanwhile finds it: what is put then is answered.
+// leaves the answers, and queries over TCP and the admin interface are answered. No more descriptors are open than
+// allowed. A server whose etcd is killed and started again meanwhile finds it: what is put afterwards is answered.
 func TestSharesOfDescriptors(t *testing.T) {
 	const limit = 256
 	x := newSiege(t)
@@ -91,7 +91,7 @@ func TestSharesOfDescriptors(t *testing.T) {
 		go s.Serve(x.honest.Listen(t, address))
 		t.Cleanup(func() { s.Close() })
 	}
-	hung := x.attacker.Listen(t, "0.0.0.0:80") // whoever connects is never answered
+	hung := x.attacker.Listen(t, "0.0.0.0:80") // connections to it are never answered
 	t.Cleanup(func() { hung.Close() })
 
 	lab.Need(t, "etcd", "etcdctl")

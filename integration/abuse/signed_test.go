@@ -16,7 +16,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// signedSiege is zones signed with NSEC and with NSEC3, and one that is not, with the same in them.
+// signedSiege is zones signed with NSEC and with NSEC3, and an unsigned one with the same content.
 func signedSiege() string {
 	var b strings.Builder
 	b.WriteString(siegeZone + "---\n{kind: Region, name: here}\n---\n{kind: Pool, name: p, region: here}\n")
@@ -46,7 +46,7 @@ func signedSiege() string {
 	return b.String()
 }
 
-// randomQuestions are kinds of floods: each name is another, and some have other types.
+// randomQuestions are kinds of floods. Each question has another name, and some have other types.
 var randomQuestions = []struct {
 	what, format string
 	types        []uint16
@@ -62,8 +62,8 @@ var randomQuestions = []struct {
 	{"random types of a policy", "steered.$", nil},
 }
 
-// TestAbuseOfSignedZones floods signed zones with questions that set DO, of which no two are the same. No signature is
-// made for any of them, and others are answered.
+// TestAbuseOfSignedZones floods signed zones with questions that set DO, all different. No signature is made for any of
+// them, and others are answered.
 func TestAbuseOfSignedZones(t *testing.T) {
 	x := newSiegeOf(t, signedSiege(), "--keys", filepath.Join(t.TempDir(), "keys"))
 	x.honestly(t)

@@ -15,12 +15,12 @@ import (
 	"leeward/integration/lab"
 )
 
-// balancer is an endpoint with a load. The requests that it gets are in the model; the probes that it answers are real,
-// and its answers say its load as the ORCA header endpoint-load-metrics.
+// balancer is an endpoint with a load. Its requests are in the model. The probes that it answers are real, and its
+// answers report its load as the ORCA header endpoint-load-metrics.
 //
-// It can hold max requests a second, times how warm it is, times what its leak has left of it. Above that it is slow.
-// What is more than limit × that is lost: those clients wait until they give up. Once it had too much for so long, it
-// breaks: nothing listens there for a while, and clients go on to the next address; then it starts, cold.
+// It can hold max requests a second, times its warmth, times what its leak has left of it. Above that it is slow. Above
+// limit × that, it loses requests, and those clients wait until they give up. After too long above its limit, it
+// breaks: nothing listens there for a while, and clients go on to the next address. Then it starts, cold.
 type balancer struct {
 	plan     *plan
 	region   int // its number in the loop
@@ -28,11 +28,11 @@ type balancer struct {
 	address  string
 	endpoint *lab.Endpoint
 
-	dead   bool          // its region is: nothing answers
+	dead   bool          // its region is dead: nothing answers
 	broken time.Duration // until then it is down; 0: it is not
 	since  time.Duration // it started
 	leak   line          // what it can hold, as a share
-	above  time.Duration // so long it has been over its limit
+	above  time.Duration // how long it has been over its limit
 
 	arrives float64 // requests a second in this tick
 	mean    float64 // of plan.span
@@ -51,10 +51,10 @@ func newBalancer(t testing.TB, plan *plan, region int, name, address string) *ba
 	return b
 }
 
-// up says whether it takes requests at all.
+// up says whether it accepts requests at all.
 func (b *balancer) up() bool { return !b.dead && b.broken == 0 }
 
-// holds is what it can hold, in requests a second.
+// holds is the load that it can hold, in requests a second.
 func (b *balancer) holds(now time.Duration) float64 {
 	if !b.up() {
 		return 0
@@ -66,10 +66,11 @@ func (b *balancer) holds(now time.Duration) float64 {
 	return b.plan.max * warm * b.leak.at(now)
 }
 
-// longestStep is the most that one tick brings an endpoint nearer to breaking: a machine that stands still breaks none.
+// longestStep is the most that one tick brings an endpoint nearer to breaking, so that no endpoint breaks because the
+// machine stood still.
 const longestStep = 100 * time.Millisecond
 
-// step takes it from one tick to the next with what arrives. It says whether the endpoint broke.
+// step moves it from one tick to the next, under the load that arrives. It says whether the endpoint broke.
 func (b *balancer) step(now, dt time.Duration) (broke bool, err error) {
 	if b.broken > 0 && now >= b.broken {
 		b.broken = 0
@@ -97,13 +98,13 @@ func (b *balancer) step(now, dt time.Duration) (broke bool, err error) {
 	return false, err
 }
 
-// die is the end of its region: connections are taken and nothing comes.
+// die is the end of its region: connections are accepted, and nothing answers.
 func (b *balancer) die() error {
 	b.dead, b.broken, b.above, b.mean = true, 0, 0, 0
 	return b.endpoint.Turn(lab.Hanging, lab.Pace{})
 }
 
-// start is it coming up, cold.
+// start brings it up, cold.
 func (b *balancer) start(now time.Duration) error {
 	b.dead, b.since, b.above, b.mean, b.leak = false, now, 0, 0, level(1)
 	return b.endpoint.Turn(lab.Well, lab.Pace{})
@@ -134,7 +135,7 @@ func loadHeader(field string, load float64) (string, error) {
 	return "", fmt.Errorf("no monitor reads a load %q", field)
 }
 
-// line is a value that goes evenly from one level to another.
+// line is a value that moves evenly from one level to another.
 type line struct {
 	from, to     float64
 	begins, ends time.Duration

@@ -17,16 +17,16 @@ import (
 	"leeward/integration/lab"
 )
 
-// answer is what a resolver was told, and until when it says so.
+// answer is what a resolver was answered, and when that expires.
 type answer struct {
-	subnet    netip.Prefix // that it is for; all, where the resolver sends no ECS
+	subnet    netip.Prefix // that it is for; everybody if the resolver sends no ECS
 	balancers []*balancer
 	expires   time.Duration
 }
 
-// cache is a resolver: it keeps answers for their TTL, each for the subnet that the server said it was good for (RFC
-// 7871, 7.3.1), and asks one of the servers, from an address of its own, when it has none. Clients of one whose servers
-// do not answer keep what they had.
+// cache is a resolver. It keeps answers for their TTL, each for the subnet that the server gave as its scope (RFC 7871
+// section 7.3.1). Without an answer it asks one of the servers, from an address of its own. If its servers do not
+// answer, its clients keep what they had.
 type cache struct {
 	address netip.Addr
 	answers []*answer
@@ -52,7 +52,7 @@ func (c *cache) find(client netip.Addr, now time.Duration) (best *answer) {
 	return best
 }
 
-// audience are the clients of a region that one cache gives the same answers to.
+// audience is the clients of a region that get the same answers from one cache.
 type audience struct {
 	region int
 	cache  *cache
@@ -63,7 +63,7 @@ type audience struct {
 	answer *answer
 	asking bool
 
-	kept      *answer // by those who keep an answer for longer
+	kept      *answer // of the clients that keep an answer for longer
 	keptUntil time.Duration
 }
 
@@ -74,7 +74,7 @@ type inquiry struct {
 	server   int
 }
 
-// response is what came to an inquiry, as it came.
+// response is what arrived for an inquiry, unread.
 type response struct {
 	message *dns.Msg
 	size    int
@@ -91,11 +91,11 @@ type socket struct {
 	responses []response
 }
 
-// slowest is how long a resolver waits for a server until it asks another.
+// slowest is how long a resolver waits for a server before it asks another.
 const slowest = 400 * time.Millisecond
 
 func newSocket(t testing.TB) *socket {
-	conn, err := net.ListenPacket("udp4", "0.0.0.0:0") // what comes from elsewhere has no inquiry that it belongs to
+	conn, err := net.ListenPacket("udp4", "0.0.0.0:0") // a packet from elsewhere belongs to no inquiry
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func (s *socket) received() (all []response) {
 	return all
 }
 
-// take gives responses to those who asked, and asks another server where there was none in time.
+// take gives responses to those who asked. It asks another server for whoever got none in time.
 func (l *closedLoop) take(now time.Duration) error {
 	s := l.socket
 	for _, r := range s.received() {
@@ -184,7 +184,7 @@ func (l *closedLoop) take(now time.Duration) error {
 	return nil
 }
 
-// read is the answer that a response holds.
+// read returns the answer in a response.
 func (l *closedLoop) read(a *audience, m *dns.Msg, now time.Duration) (*answer, error) {
 	if m.Rcode != dns.RcodeSuccess || len(m.Answer) == 0 {
 		return nil, fmt.Errorf("%s with %d records", dns.RcodeToString[m.Rcode], len(m.Answer))
@@ -209,7 +209,7 @@ func (l *closedLoop) read(a *audience, m *dns.Msg, now time.Duration) (*answer, 
 	return out, nil
 }
 
-// renew has the audiences whose answer has expired ask again.
+// renew lets the audiences whose answer has expired ask again.
 func (l *closedLoop) renew(now time.Duration) error {
 	for _, a := range l.audiences {
 		if a.asking || a.answer != nil && now < a.answer.expires {
@@ -226,7 +226,7 @@ func (l *closedLoop) renew(now time.Duration) error {
 	return nil
 }
 
-// ask sends an audience's query to a server; one that has just ended refuses it, which is as good as silence.
+// ask sends an audience's query to a server. A server that has just ended refuses it, which is no worse than silence.
 func (l *closedLoop) ask(a *audience, server int, now time.Duration) error {
 	if err := l.socket.ask(a, server, l.servers[server], now); err != nil {
 		return fmt.Errorf("query to %v: %w", l.servers[server], err)
@@ -234,7 +234,7 @@ func (l *closedLoop) ask(a *audience, server int, now time.Duration) error {
 	return nil
 }
 
-// turn gives an audience a new answer, and counts who moves by it.
+// turn gives an audience a new answer, and counts the clients that move.
 func (l *closedLoop) turn(a *audience, to *answer, now time.Duration) {
 	if a.answer != nil {
 		l.meter.moves(l.demand[a.region].at(now)*a.share*apart(a.answer, to, len(l.regions)), now)
@@ -245,7 +245,8 @@ func (l *closedLoop) turn(a *audience, to *answer, now time.Duration) {
 	}
 }
 
-// apart is the share of clients that another answer moves to another pool: half the sum of what their shares differ by.
+// apart is the share of clients that another answer moves to another pool: half the sum of the differences of their
+// shares.
 func apart(a, b *answer, regions int) (sum float64) {
 	for r := range regions {
 		d := a.share(r) - b.share(r)
@@ -254,7 +255,7 @@ func apart(a, b *answer, regions int) (sum float64) {
 	return sum
 }
 
-// share is the part of an answer's addresses that are of a region.
+// share is the share of an answer's addresses that belong to a region.
 func (a *answer) share(region int) float64 {
 	n := 0
 	for _, b := range a.balancers {

@@ -57,8 +57,8 @@ func (r choice) policies() string {
 	return "static"
 }
 
-// TestCapacityAll plays every world: `make capacity`. It asserts nothing but that answers are never empty or wrong: the
-// figures are for who reads them, in the folder beside the pictures.
+// TestCapacityAll plays every world: `make capacity`. It asserts only that answers are never empty or wrong. The
+// figures are for people, in the folder with the pictures.
 func TestCapacityAll(t *testing.T) {
 	if *capacityDir == "" {
 		t.Skip("make capacity plays it")
@@ -123,7 +123,7 @@ func TestCapacityAll(t *testing.T) {
 	}
 }
 
-// needSpill skips the test as long as the binary does not know the fields that it is about.
+// needSpill skips the test as long as the binary does not know the plan's fields.
 func needSpill(t testing.TB, p *plan) {
 	t.Helper()
 	l := &closedLoop{t: t, plan: p, spill: true, regions: lab.NewRegions()}
@@ -143,12 +143,13 @@ func needSpill(t testing.TB, p *plan) {
 	t.Fatalf("leeward check: %v", o)
 }
 
-// standstill is how long the machine may stand still at once while a world is played: the TTL of most. One that always
-// does is not waited for: what came of the second play counts.
+// standstill is how long the machine may stand still at once while a world is played: the TTL of most. If it stands
+// still each time, the second play counts.
 const standstill = 2 * time.Second
 
-// steadily plays a world, and again where the machine stood still for long while it did: its endpoints and resolvers
-// are in this process, and its times are those of the machine. It returns nil where the play failed, which it has said.
+// steadily plays a world, and plays it again if the machine stood still for long, because its endpoints and resolvers
+// are in this process, and its times are those of the machine. It returns nil if the play failed, which it has
+// reported.
 func steadily(t *testing.T, once func(testing.TB) *closedLoop) (l *closedLoop) {
 	for n := 1; ; n++ {
 		a := &lab.Attempt{TB: t}
@@ -169,7 +170,7 @@ func steadily(t *testing.T, once func(testing.TB) *closedLoop) (l *closedLoop) {
 	}
 }
 
-// stood is for how long the machine stood still in all.
+// stood is how long the machine stood still in all.
 func (l *closedLoop) stood() time.Duration {
 	return l.stalls.Between(l.began.Add(-l.plan.warmUp), l.began.Add(l.plan.lasts))
 }
@@ -187,7 +188,7 @@ func (f figures) String() string {
 		f.broken, f.excess, f.crowded, f.lost, f.moves, f.settled, f.detour, f.wrong, f.unanswered, f.stood)
 }
 
-// medians is the figures of all plays: medians, beside what is aimed at.
+// medians formats the figures of all plays: medians, beside the aims.
 func medians(plans []*plan, played map[choice]*closedLoop) string {
 	var b strings.Builder
 	b.WriteString("| world | policies | endpoints broken | overload, % | at overloaded, % | lost, % | moves a client " +
@@ -229,9 +230,9 @@ func medians(plans []*plan, played map[choice]*closedLoop) string {
 	return b.String()
 }
 
-// story is the run second by second: for each region what its clients ask, what its pool gets and can hold, how many of
-// its endpoints are up, who is sent home, and what servers say they keep and are offered; what is lost, and how many
-// queries have not been answered in time so far.
+// story is the run second by second. For each region it has the demand of its clients, the load and capacity of its
+// pool, how many endpoints are up, who is sent home, and what servers say they keep and are offered. It also has what
+// is lost, and how many queries have not been answered in time so far.
 func (l *closedLoop) story() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%6s", "s")
@@ -251,9 +252,9 @@ func (l *closedLoop) story() string {
 	return b.String()
 }
 
-// TestCapacity plays the heart of it within a minute: a crowd that breaks one region after the other with static
-// policies, and hardly any endpoint with policies that spill. What it asserts are relations of the two, played side by
-// side on the same machine, and wide: figures are what make capacity is for.
+// TestCapacity plays the heart of it within a minute: a crowd breaks one region after the other with static policies,
+// and hardly any endpoint with policies that spill. It asserts only wide relations between the two, played side by side
+// on the same machine. `make capacity` is for figures.
 func TestCapacity(t *testing.T) {
 	if lab.Race {
 		t.Skip("it plays with the binary as it is shipped, in a run of its own")

@@ -13,7 +13,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// foretold is what leeward simulate says of a pool.
+// foretold is what leeward simulate says about a pool.
 type foretold struct {
 	Pools []struct {
 		Region                    string
@@ -23,9 +23,10 @@ type foretold struct {
 	Doubts []string
 }
 
-// TestCapacityForetold asks what would come of it if a region were gone, takes the region's endpoints away for good,
-// and compares what the others carry then, once resolvers have forgotten, with what was said: each within a tenth. It
-// is played where everybody has room, and where the two that are left do not and pass on.
+// TestCapacityForetold asks for a forecast without a region, takes the region's endpoints away for good, and waits
+// until resolvers have forgotten them. Then it compares the load of the others with the forecast: each must be within a
+// tenth. It plays a world in which everybody has room, and one in which the two other regions have not and pass clients
+// on.
 func TestCapacityForetold(t *testing.T) {
 	if *capacityDir == "" {
 		t.Skip("make capacity plays it")
@@ -48,7 +49,7 @@ func TestCapacityForetold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.warmUp = 50 * time.Second    // servers tell who asks every half a minute
+			p.warmUp = 50 * time.Second    // servers report who asks every half a minute
 			said := make(chan foretold, 8) // one for each time that it is played
 			const before = -3 * time.Second
 			l := steadily(t, func(t testing.TB) *closedLoop {

@@ -10,7 +10,7 @@ import (
 	"leeward/integration/script"
 )
 
-// commands are what can happen in a world.
+// commands are the events of a world.
 var commands = []script.Command[*closedLoop]{
 	{Line: "clients of R ask P within D", Do: inEach((*closedLoop).change)},
 	{Line: "region R dies", Do: inEach((*closedLoop).die)},
@@ -39,7 +39,7 @@ func inEach(do func(l *closedLoop, region int, a script.Args) error) func(*close
 	}
 }
 
-// change has clients ask for another share of what they asked for at first.
+// change lets clients ask for another share of what they asked for at first.
 func (l *closedLoop) change(r int, a script.Args) error {
 	now := time.Since(l.began)
 	l.demand[r] = l.demand[r].towards(a.Share(1)*l.plan.demand[l.regions[r].Name], now, a.Duration(2))
@@ -58,7 +58,7 @@ func (l *closedLoop) come(r int, _ script.Args) error {
 	return l.each(r, func(b *balancer) error { return b.start(now) })
 }
 
-// leak takes from endpoints what they can hold; one that starts again has all of it.
+// leak takes capacity from endpoints. One that starts again has all of it.
 func (l *closedLoop) leak(r int, a script.Args) error {
 	now := time.Since(l.began)
 	l.meter.changes(now, a.Duration(2))

@@ -21,16 +21,16 @@ import (
 // steeredName is what all clients ask for.
 const steeredName = "www.example.test"
 
-// tickEvery is how often the model looks at the time. All it does is by the time that has passed, so a late tick is no
-// error.
+// tickEvery is how often the model looks at the time. Everything depends on the time that has passed, so a late tick is
+// no error.
 const tickEvery = 50 * time.Millisecond
 
-// closedLoop is a world being played. Etcd, servers, queries and probes are real; requests are in the model: clients
-// hand theirs to the addresses that their resolver's answer has, endpoints say the load that makes in the answers to
-// probes, and what servers conclude from it decides the next answers.
+// closedLoop is a world being played. etcd, servers, queries and probes are real. Requests are in the model: clients
+// hand theirs to the addresses in their resolver's answer, endpoints report the load of these requests in their answers
+// to probes, and what servers conclude from that decides the next answers.
 //
-// All of the model is of one goroutine. Endpoints' HTTP handlers, the socket's reader and the readers of metrics leave
-// what they have where it takes it up at the next tick.
+// One goroutine owns the model. The endpoints' HTTP handlers, the socket's reader and the readers of metrics leave
+// their results for it to take at the next tick.
 type closedLoop struct {
 	t       testing.TB
 	plan    *plan
@@ -49,7 +49,7 @@ type closedLoop struct {
 	stalls    lab.Stalls
 	began     time.Time // 0 s
 	log       []string
-	ends      []string // what each server said of itself at the end, and its log
+	ends      []string // how each server ended, and its log
 }
 
 // play plays a world, with policies that spill or with static ones, and returns what was measured.
@@ -57,7 +57,7 @@ func play(t testing.TB, p *plan, spill bool) *closedLoop {
 	return playWith(t, p, spill, func(*closedLoop) {})
 }
 
-// playWith is play with something that begins as the world does.
+// playWith is play with a function that begins with the world.
 func playWith(t testing.TB, p *plan, spill bool, begin func(*closedLoop)) *closedLoop {
 	l := &closedLoop{
 		t: t, plan: p, spill: spill, regions: lab.NewRegions(), byAddress: map[netip.Addr]*balancer{},
@@ -73,13 +73,13 @@ func playWith(t testing.TB, p *plan, spill bool, begin func(*closedLoop)) *close
 	return l
 }
 
-// note adds to what is told of the run.
+// note adds to the story of the run.
 func (l *closedLoop) note(format string, args ...any) {
 	l.log = append(l.log, fmt.Sprintf("%7.2f s  ", time.Since(l.began).Seconds())+fmt.Sprintf(format, args...))
 }
 
-// subnetOf is the network that the n-th subnet of a region's clients is, and resolverOf the address of a resolver.
-// Loopback takes queries from all of 127.0.0.0/8, so each resolver has an address of its own.
+// subnetOf is the network of the n-th subnet of a region's clients, and resolverOf the address of a resolver. Loopback
+// accepts queries from all of 127.0.0.0/8, so each resolver has an address of its own.
 func subnetOf(region, n int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(1 + region), byte(n), 0}), 24)
 }
@@ -175,7 +175,7 @@ func (l *closedLoop) layOut(r int, name string) {
 	}
 }
 
-// documents are what is applied.
+// documents are the resources of the world.
 func (l *closedLoop) documents(port int) string {
 	p := l.plan
 	var b strings.Builder
@@ -227,7 +227,7 @@ func (l *closedLoop) run() {
 	})()
 	l.began = time.Now().Add(l.plan.warmUp)
 	happens := l.plan.happens
-	// Caches have their answers since any time within a TTL.
+	// Caches got their answers at any time within the last TTL.
 	for _, a := range l.audiences {
 		a.answer = &answer{
 			expires:   -l.plan.warmUp + time.Duration(rand.Int64N(int64(l.plan.ttl))),
@@ -259,13 +259,13 @@ func (l *closedLoop) run() {
 	}
 }
 
-// homeOf are a region's endpoints, four at most, in the answers from before.
+// homeOf returns a region's endpoints, at most four, for the answers from before.
 func (l *closedLoop) homeOf(region int) []*balancer {
 	mine := slices.DeleteFunc(slices.Clone(l.balancers), func(b *balancer) bool { return b.region != region })
 	return mine[:min(4, len(mine))]
 }
 
-// step takes the model from the last tick to now.
+// step moves the model from the last tick to now.
 func (l *closedLoop) step(now, dt time.Duration) error {
 	if err := l.take(now); err != nil {
 		return err
@@ -324,7 +324,7 @@ func (l *closedLoop) step(now, dt time.Duration) error {
 	return nil
 }
 
-// request hands the clients' requests to the endpoints that they were told. What an endpoint loses is by the tick
+// request hands the clients' requests to the endpoints in their answers. What an endpoint loses is decided by the tick
 // before.
 func (l *closedLoop) request(k *tick) (lost, away float64) {
 	for _, b := range l.balancers {
@@ -365,7 +365,7 @@ func (l *closedLoop) request(k *tick) (lost, away float64) {
 	return lost, away
 }
 
-// processorTime is what this process has had of the cores.
+// processorTime is how much processor time this process has had.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package capacity is the closed loop: a world in which load matters. Servers, etcd, queries and probes are real;
-// requests are in a model that endpoints say the load of, so that what servers conclude decides what comes next.
+// Package capacity is the closed loop: a world in which load matters. Servers, etcd, queries and probes are real.
+// Requests are in a model, whose load endpoints report, so that what servers conclude decides what comes next.
 //
 //	resolvers' caches ─→ requests ─→ balancers ─→ load, in the answers to probes
 //	       ↑                                                │

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// meter is what is measured of a world while it is played, from 0 s on.
+// meter is what is measured in a world while it is played, from 0 s on.
 type meter struct {
 	lasts   time.Duration
 	regions int
 
 	requests   float64 // all that clients made
-	excess     float64 // those that came to an endpoint above what it holds
-	crowded    float64 // all that came to an endpoint that had more than it holds
-	lost       float64 // those that no address took
-	detour     float64 // those that were taken in another region than their clients', beyond those that had to be
+	excess     float64 // those that reached an endpoint above what it holds
+	crowded    float64 // all that reached an endpoint that had more than it holds
+	lost       float64 // those that no address accepted
+	detour     float64 // those accepted in another region than their clients', beyond what is unavoidable
 	turned     float64 // clients, times the share of them that went to another pool
 	broken     int     // endpoints that broke
 	breaks     []string
@@ -26,19 +26,19 @@ type meter struct {
 
 	ticks    []tick
 	calm     []time.Duration // from when nothing in the world changed any more
-	unsteady []time.Duration // when something did again; the last is the end
+	unsteady []time.Duration // when something changed again; the last is the end
 }
 
-// tick is what a moment was like: each slice by region.
+// tick is one moment: each slice is by region.
 type tick struct {
 	at                         time.Duration
 	demand, load, target, most []float64
 	home                       []float64 // share of a region's clients whose answer is of their region
-	kept                       []float64 // keep as a server says it; NaN: it does not
+	kept                       []float64 // keep as a server reports it; NaN: it does not
 	offered                    []float64
 	up                         []int
 	lost                       float64 // requests a second
-	silent                     int     // queries that no server had answered in time, until then
+	silent                     int     // queries so far that no server answered in time
 }
 
 func (m *meter) counts(now time.Duration) bool { return now >= 0 && now <= m.lasts }
@@ -55,7 +55,7 @@ func (m *meter) changes(now, d time.Duration) {
 	if now < 0 {
 		return
 	}
-	if n := len(m.calm); n > 0 && now <= m.calm[n-1] { // in the midst of another
+	if n := len(m.calm); n > 0 && now <= m.calm[n-1] { // in the middle of another change
 		m.calm[n-1] = max(m.calm[n-1], now+d)
 		return
 	}
@@ -88,10 +88,11 @@ func (m *meter) figures() figures {
 	}
 }
 
-// settling is how a pool's load has settled: its mean over a second stays within this share of what the pool can hold.
+// settling says when a pool's load has settled: its mean over a second stays within this share of what the pool can
+// hold.
 const settling = 0.05
 
-// settled is the longest that any pool took, after the world stopped changing, until its load no longer left where it
+// settled is the longest time that any pool took, after the world stopped changing, until its load stayed where it
 // ended up.
 func (m *meter) settled() (longest time.Duration) {
 	calm, ends := m.calm, append(slices.Clone(m.unsteady), m.lasts)
@@ -114,7 +115,7 @@ func (m *meter) settled() (longest time.Duration) {
 	return longest
 }
 
-// settledWithin is settled of one pool, in a part in which nothing changes.
+// settledWithin is settled for one pool, in a part in which nothing changes.
 func settledWithin(part []tick, from time.Duration, r int) time.Duration {
 	if len(part) == 0 {
 		return 0

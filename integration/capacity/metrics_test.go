@@ -16,7 +16,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// saidMetrics is what a server last said of its pools in /metrics.
+// saidMetrics is what a server last reported about its pools in /metrics.
 type saidMetrics struct {
 	mu            sync.Mutex
 	keep, offered map[string]float64 // by pool
@@ -25,7 +25,7 @@ type saidMetrics struct {
 // saidEvery is how often a server is asked.
 const saidEvery = 500 * time.Millisecond
 
-// followMetrics asks a server what it says of its pools, until the test ends.
+// followMetrics reads what a server reports about its pools, until the test ends.
 func followMetrics(t testing.TB, s *lab.Server) *saidMetrics {
 	m := &saidMetrics{}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -77,7 +77,7 @@ func poolGauge(page, name string) map[string]float64 {
 	return all
 }
 
-// agreed is the median of what servers say of a pool; NaN where none does.
+// agreed is the median of what servers report about a pool; NaN if none does.
 func agreed(all []*saidMetrics, pool string) (keep, offered float64) {
 	var keeps, offers []float64
 	for _, m := range all {

@@ -16,7 +16,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestCapacityVisits holds the sum over sets against going through all orders one by one.
+// TestCapacityVisits compares the sum over sets with going through all orders one by one.
 func TestCapacityVisits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		share := rapid.OneOf(rapid.SampledFrom([]float64{0, 1}), rapid.Float64Range(0, 1))
@@ -73,7 +73,7 @@ func TestCapacityOptimum(t *testing.T) {
 	}
 }
 
-// TestCapacityPlans reads every world, and holds that what is wrong in one is said with its line.
+// TestCapacityPlans reads every world. A mistake in one is reported with its line.
 func TestCapacityPlans(t *testing.T) {
 	for _, p := range readPlans(t) {
 		if p.name == "" || p.title == "" {
@@ -112,7 +112,7 @@ func TestCapacityLine(t *testing.T) {
 	}
 }
 
-// TestCapacityBalancer has an endpoint get too much for just not long enough, then for long enough, and come back cold.
+// TestCapacityBalancer: an endpoint gets too much for just not long enough, then for long enough, and comes back cold.
 func TestCapacityBalancer(t *testing.T) {
 	p := usual()
 	b := newBalancer(t, p, 0, "eu/1", fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t)))
@@ -193,7 +193,7 @@ func TestCapacityCache(t *testing.T) {
 	}
 }
 
-// TestCapacitySettled has a pool's load swing for 6 s after a change, and stay.
+// TestCapacitySettled: a pool's load swings for 6 s after a change, and then stays.
 func TestCapacitySettled(t *testing.T) {
 	m := &meter{lasts: 30 * time.Second, regions: 1}
 	m.changes(5*time.Second, 4*time.Second)
@@ -216,7 +216,7 @@ func TestCapacitySettled(t *testing.T) {
 	}
 }
 
-// TestCapacityWords prints what worlds can say, and holds that README.md beside them says the same.
+// TestCapacityWords prints the lines of worlds, and compares them with README.md.
 func TestCapacityWords(t *testing.T) {
 	if err := language.Explain("README.md", *update); err != nil {
 		t.Error(err)

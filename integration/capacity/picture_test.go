@@ -29,7 +29,7 @@ func every(ticks []tick, d time.Duration) (all []tick) {
 	return all
 }
 
-// table writes what the run was like over time as CSV, a line for each region and time.
+// table writes the run as CSV, a line for each region and time.
 func (l *closedLoop) table(file string) error {
 	f, err := os.Create(file)
 	if err != nil {
@@ -68,7 +68,7 @@ func (l *closedLoop) table(file string) error {
 func draw(file string, titles []string, runs []*closedLoop) error {
 	highest := 0.0
 	for _, l := range runs {
-		highest = max(highest, l.plan.max*float64(l.plan.endpoints)) // what a pool can take is in the picture
+		highest = max(highest, l.plan.max*float64(l.plan.endpoints)) // what a pool can hold is in the picture
 		for _, k := range l.meter.ticks {
 			for r := range l.regions {
 				highest = max(highest, k.load[r], k.demand[r])
@@ -121,7 +121,7 @@ func draw(file string, titles []string, runs []*closedLoop) error {
 	return f.Close()
 }
 
-// written writes runs' tables, their stories and how servers ended, and the picture of the runs of one world, into a
+// written writes the tables and stories of runs, how servers ended, and the picture of the runs of one world, into a
 // folder.
 func written(dir, name string, titles []string, runs []*closedLoop) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {

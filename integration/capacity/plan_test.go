@@ -14,8 +14,8 @@ import (
 	"leeward/integration/script"
 )
 
-// plan is a world in which load matters, as its text tells it: what endpoints can hold,
-// who asks for how much of them, and what happens when.
+// plan is a world in which load matters, as its text says: what endpoints can hold, who asks for how much of it, and
+// what happens when.
 type plan struct {
 	name, title string
 	lasts       time.Duration // what is measured, from 0 s
@@ -26,15 +26,15 @@ type plan struct {
 	fall, rise     int
 	ramp           time.Duration // of the pools
 	field          string        // the monitor's load
-	span           time.Duration // that endpoints average their load over
-	noise          float64       // standard deviation of what they say, as a share of it
+	span           time.Duration // over which endpoints average their load
+	noise          float64       // standard deviation of the reported load, as a share of it
 
 	endpoints   int     // in each pool
 	target, max float64 // requests a second of each, when it is warm and does not leak
 	limit       float64 // of max, above which it breaks
 	endures     time.Duration
 	down        time.Duration
-	cold        float64 // of max, that it can take when it has just started
+	cold        float64 // of max, the part that it can hold when it has just started
 	warming     time.Duration
 
 	demand    map[string]float64 // by region, requests a second
@@ -46,7 +46,7 @@ type plan struct {
 	aim     figuresAim
 }
 
-// figuresAim is what policies that spill should reach: % of requests, moves a client, seconds, points.
+// figuresAim is what policies that spill should reach: % of requests, moves of each client, seconds, points.
 type figuresAim struct{ excess, lost, moves, settled, detour float64 }
 
 // resolvers are a number of resolvers of one kind in a region.
@@ -58,7 +58,7 @@ type resolvers struct {
 	share   float64 // of the region's clients
 }
 
-// usual is what files need not say.
+// usual returns the defaults of files.
 func usual() *plan {
 	p := &plan{
 		warmUp: 12 * time.Second, ttl: 2 * time.Second,
@@ -74,7 +74,7 @@ func usual() *plan {
 	return p
 }
 
-// usualResolvers are those of a file that names none.
+// usualResolvers are the resolvers of a region whose file names none.
 func usualResolvers(region string) []resolvers {
 	return []resolvers{
 		{region: region, number: 40, subnets: 5, share: 0.5},
@@ -83,10 +83,10 @@ func usualResolvers(region string) []resolvers {
 	}
 }
 
-// language is what worlds can say. README.md explains each line: to add one, add it here and there.
+// language is the lines of worlds. README.md explains each line: to add one, add it here and there.
 var language = script.Language[*plan, *closedLoop]{Settings: settings, Commands: commands, Clock: true, Known: known}
 
-// settings are what a world says before the first "at".
+// settings are the lines before the first "at".
 var settings = []script.Setting[*plan]{
 	{Line: "title …", Set: func(p *plan, a script.Args) error { p.title = a.Text(0); return nil }},
 	{Line: "aims at N overload N lost N moves N seconds N detour", Set: (*plan).setAim},
@@ -178,7 +178,7 @@ func (p *plan) add(regions string, r resolvers) error {
 	return nil
 }
 
-// names are the regions that a word in a text stands for: eu, eu,us or all.
+// names returns the regions of a word in a text: eu, eu,us or all.
 func names(word string) (all []string) {
 	if word != "all" {
 		return strings.Split(word, ",")
@@ -189,7 +189,7 @@ func names(word string) (all []string) {
 	return all
 }
 
-// known says whether there are the regions that a text names, before it is played.
+// known checks the regions that a text names, before it is played.
 func known(kind, text string) error {
 	if kind != "R" {
 		return nil

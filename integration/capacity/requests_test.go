@@ -2,13 +2,13 @@
 
 package capacity
 
-// visits says where the requests of clients go who have several addresses, take them in random order, and try the next
-// where one refuses: of one request, the expected number of attempts at each address, and the share that all of them
-// refuse. Address i refuses refuses[i] of what comes to it, of each request by chance.
+// visits says where the requests of clients go that have several addresses, take them in random order, and try the next
+// one if one refuses. For one request, it returns the expected number of attempts at each address, and the probability
+// that all of them refuse. Address i refuses the share refuses[i] of what reaches it, each request by chance.
 //
-// An attempt comes to i at place j+1 when i is there in the order, and the j before it, any j of the others, have
-// refused: the sum over all sets of j others of the product of their shares, over the number of such sets, times 1/k
-// for each place.
+// An attempt reaches i in place j+1 if i is there in the order, and the j addresses before it, any j of the others,
+// have refused. Its probability is the sum over all sets of j others of the product of their shares, over the number of
+// such sets, times 1/k for each place.
 func visits(refuses, attempts []float64) (lost float64) {
 	k := len(refuses)
 	lost = 1
@@ -43,8 +43,8 @@ func visits(refuses, attempts []float64) (lost float64) {
 	return lost
 }
 
-// optimum is the least share of all requests that has to leave its region so that no pool has more than its part: each
-// up to its target where that suffices, and all the same share of it where it does not.
+// optimum is the least share of all requests that must leave its region so that no pool has more than its part: up to
+// its target if that suffices, and otherwise the same share of the target for all.
 func optimum(demand, targets []float64) float64 {
 	asked, has := total(demand), total(targets)
 	if asked == 0 {

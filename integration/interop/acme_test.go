@@ -28,8 +28,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// withoutOtherProviders is lego's table of DNS providers with the one that is tested here; the others have the
-// libraries of some 150 clouds with them.
+// withoutOtherProviders is lego's table of DNS providers, reduced to the one under test. The others would bring the
+// libraries of some 150 clouds.
 const withoutOtherProviders = `package dns
 
 import (
@@ -47,7 +47,7 @@ func NewDNSChallengeProviderByName(name string) (challenge.Provider, error) {
 }
 `
 
-// authority is Pebble, the ACME server that Let's Encrypt tests clients with, on a host of the tree.
+// authority is Pebble, the ACME server with which Let's Encrypt tests clients, on a host of the tree.
 type authority struct {
 	directory string // URL
 	trust     string // file with the certificate of its HTTPS
@@ -57,7 +57,7 @@ type authority struct {
 
 const pebbleAddress = "192.0.2.14"
 
-// startPebble starts it, validating through a resolver.
+// startPebble starts it. It validates through a resolver.
 func startPebble(t *testing.T, x *lab.Tree, program, resolver string) *authority {
 	t.Helper()
 	dir := t.TempDir()
@@ -156,8 +156,8 @@ func (a *authority) issued(t *testing.T, file string, names ...string) {
 	}
 }
 
-// TestACME: lego and certbot get certificates for a name and its wildcard, which is two TXT records at one name. They
-// prove the name by dynamic updates at one server; Pebble asks whichever server its resolver likes.
+// TestACME: lego and certbot get certificates for a name and its wildcard, which takes two TXT records at one name.
+// They prove the name by dynamic updates at one server, and Pebble asks whichever server its resolver likes.
 func TestACME(t *testing.T) {
 	lab.NeedRoot(t)
 	lab.Need(t, "certbot")
@@ -168,7 +168,7 @@ func TestACME(t *testing.T) {
 	startResolver(t, x, x.Judge, lab.TreeJudge)
 	a := startPebble(t, x, filepath.Join(bin, "pebble"), lab.TreeJudge+":53")
 
-	// What was at the name, one value after the other.
+	// The history of the name, one value after the other.
 	history := lab.Start(t, x.Etcd.Host, "etcdctl watch", "etcdctl", "--endpoints", x.Etcd.Client, "watch", "--prefix",
 		"/leeward/records/example.test/_acme-challenge")
 	gone := func(t *testing.T, file string) {

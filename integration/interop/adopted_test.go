@@ -18,7 +18,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// adopted is a primary, of some make, whose zones Leeward is to adopt.
+// adopted is a primary of some make, whose zones Leeward adopts.
 type adopted struct {
 	name string
 	home string   // its folder, with a master file a zone
@@ -28,13 +28,13 @@ type adopted struct {
 	of   *testing.T // that it lives as long as
 	mu   sync.Mutex // its zones are changed one by one
 
-	// loaded has it take up what is new in a zone's file. It need not wait for it.
+	// loaded makes it read what is new in a zone's file, and need not wait for that.
 	loaded func(t *testing.T, zone string)
-	past   []string // what is to be removed for it to forget the zones' past: patterns in its folder
+	past   []string // patterns in its folder, of what it must lose to forget the zones' past
 }
 
-// adoptees returns a primary of each of these makes, with some zones each, whose files are to be there when it starts.
-// That address alone may transfer them.
+// adoptees returns a primary of each of these makes, with some zones each, whose files must exist when it starts. Only
+// that address may transfer them.
 func adoptees(t *testing.T, dir, allow string, makes []string, zones func(i int) []string) []*adopted {
 	t.Helper()
 	var all []*adopted
@@ -124,7 +124,7 @@ func (p *adopted) file(zone string) string { return filepath.Join(p.home, zone+"
 
 func (p *adopted) start() { p.run = lab.Start(p.of, nil, p.name, p.argv...) }
 
-// has waits until the primary has a serial of a zone.
+// has waits until the primary serves a serial of a zone.
 func (p *adopted) has(t *testing.T, zone string, serial int) {
 	t.Helper()
 	lab.Until(t, 2*time.Minute, fmt.Sprintf("%s has serial %d of %s", p.name, serial, zone), func() error {
@@ -136,7 +136,7 @@ func (p *adopted) has(t *testing.T, zone string, serial int) {
 	})
 }
 
-// forget has it start again, without its past, with what is in the files now.
+// forget starts it again without its past, with the present files.
 func (p *adopted) forget(t *testing.T) {
 	t.Helper()
 	p.run.Kill()

@@ -18,30 +18,30 @@ import (
 	"leeward/integration/lab"
 )
 
-// adoption is primaries of all makes, Leeward, which adopts their zones and lays policies over them, and secondaries
-// behind it.
+// adoption is primaries of all makes, Leeward, which adopts their zones and lays policies over them, and secondaries of
+// Leeward.
 type adoption struct {
 	primaries []*adopted
 	etcd      *lab.Member
 	here      *lab.Server
-	behind    map[string]string // secondaries' addresses, by what they are
+	behind    map[string]string // secondaries' addresses, by their program
 }
 
-// owned is the names that have something of ours laid over, in each zone.
+// owned is the names over which we lay something, in each zone.
 var owned = []string{"www", "deep.away", "deep.down", "deep.cut", "cut", "new"}
 
 // alteration is a change at a primary.
 type alteration struct {
 	what    string
 	text    string   // the zone, after its SOA, NS and the names of master
-	names   int      // of master
+	names   int      // from master
 	bare    bool     // not even those: text is what the zone has beside its SOA
-	only    string   // the one primary that it is played with; "": all
+	only    string   // the only primary with which it is played; "": all
 	lost    bool     // the primary has forgotten its past when it has this
 	sign    bool     // the zone is signed
-	letters bool     // names are other letters than before, and no more
-	refused string   // why Leeward does not take it, and goes on with the version before
-	under   []string // of those that are owned, what the primary's zone hides
+	letters bool     // only the case of names changes
+	refused string   // why Leeward rejects it, and keeps the version before
+	under   []string // of the owned names: those that the primary's zone hides
 }
 
 func many(n int) string {
@@ -55,7 +55,7 @@ func many(n int) string {
 const above = "away CNAME ns\ndown DNAME other.test.\n" +
 	"cut NS ns.cut\ncut NS deep.cut\nns.cut A 192.0.2.7\ndeep.cut A 192.0.2.8\n"
 
-// alterations are the changes, in their order. The zone as it begins is the first.
+// alterations are the changes, in their order. The first one is the zone at the beginning.
 var alterations = []alteration{
 	{what: "the zone as it is", names: 100},
 	{what: "replaced whole", text: "one TXT \"1\"\ntwo.below TXT \"2\"\n*.wild MX 10 ns\na.b.c.d TXT x\n"},
@@ -80,7 +80,7 @@ var alterations = []alteration{
 	{what: "full again", names: 100},
 }
 
-// zone returns the text of a zone as it is after an alteration.
+// zone returns the text of a zone after an alteration.
 func (c *alteration) zone(t *testing.T, zone string, serial int) string {
 	text := master(zone, serial, c.names, c.text)
 	if c.bare {
@@ -100,9 +100,9 @@ func (c *alteration) zone(t *testing.T, zone string, serial int) string {
 		filepath.Join(dir, "zone"))
 }
 
-// TestAdoption: zones of BIND, NSD, Knot and PowerDNS with policies laid over, changed in each way that a primary's
-// zone may change. After each change every name and type is at Leeward as it is at the primary, but what is laid over,
-// and at secondaries behind as it is at Leeward.
+// TestAdoption: zones of BIND, NSD, Knot and PowerDNS, with policies on top, are changed in each way in which a
+// primary's zone may change. After each change Leeward has the same as the primary for every name and type, except for
+// what is laid over, and secondaries have the same as Leeward.
 func TestAdoption(t *testing.T) {
 	lab.Need(t, "named", "nsd", "knotd", "pdns_server", "sqlite3", "dnssec-signzone", "etcd")
 	x := newAdoption(t)
@@ -132,7 +132,7 @@ func TestAdoption(t *testing.T) {
 	})
 }
 
-// ending is where a zone is at last.
+// ending is the final state of a zone.
 type ending struct {
 	primary *adopted
 	serial  int
@@ -146,7 +146,7 @@ func newAdoption(t *testing.T) *adoption {
 	for _, name := range makes {
 		all = append(all, name+".test")
 	}
-	// Each has a zone of its own, and that of the one before, which moves to it.
+	// Each has a zone of its own, and the zone of the one before, which moves to it.
 	zones := func(i int) []string { return []string{all[i], all[(i+len(all)-1)%len(all)]} }
 	x.primaries = adoptees(t, t.TempDir(), "127.0.0.1", makes, zones)
 	var secondaries []string
@@ -184,7 +184,7 @@ func (x *adoption) apply(t *testing.T, documents string) {
 	}
 }
 
-// follow has a zone taken from a primary, with more said of its transfer, and of the Zone.
+// follow makes Leeward transfer a zone from a primary, with more fields of its transfer, and of the Zone.
 func (x *adoption) follow(t *testing.T, i int, p *adopted, transfer, more string) {
 	t.Helper()
 	zone := x.zone(i)
@@ -217,8 +217,8 @@ func (x *adoption) play(t *testing.T, i int) ending {
 		x.change(t, p, zone, c, serial)
 	}
 
-	// Another primary has the zone otherwise, and has come to a higher serial by a way of its own, in which the one
-	// that is here is another version.
+	// Another primary has a different version of the zone, and has come to a higher serial in its own way. There, the
+	// serial that is here stands for another version.
 	p = x.primaries[(i+1)%len(x.primaries)]
 	other := alteration{what: "another primary, which has had this serial too", names: 7}
 	p.load(t, zone, &other, serial)
@@ -228,7 +228,7 @@ func (x *adoption) play(t *testing.T, i int) ending {
 	x.follow(t, i, p, "", "")
 	x.equal(t, p, zone, &other, serial)
 
-	// And the one before has a lower one, which is not taken unless that is asked for.
+	// The former primary has a lower serial, which Leeward rejects unless it is asked to accept it.
 	p = x.primaries[i]
 	x.follow(t, i, p, "", "")
 	lab.Until(t, 2*time.Minute, "the lower serial is an error", func() error {
@@ -243,13 +243,13 @@ func (x *adoption) play(t *testing.T, i int) ending {
 	c.what = "a lower serial, taken whole"
 	x.follow(t, i, p, ", retransfer: once", "")
 	stands(t, x.here, zone, serial)
-	// for the secondaries, to which it went back as well
+	// For the secondaries, the zone went back too.
 	x.follow(t, i, p, ", retransfer: once", "serialOffset: 1000\n")
 	x.equal(t, p, zone, &c, serial)
 	return ending{p, serial}
 }
 
-// load has a primary serve a zone as it is after an alteration.
+// load makes a primary serve a zone as it is after an alteration.
 func (p *adopted) load(t *testing.T, zone string, c *alteration, serial int) {
 	t.Helper()
 	p.mu.Lock()
@@ -264,7 +264,7 @@ func (p *adopted) load(t *testing.T, zone string, c *alteration, serial int) {
 	p.has(t, zone, serial)
 }
 
-// change makes a change at the primary and tells Leeward of it.
+// change makes a change at the primary, and notifies Leeward.
 func (x *adoption) change(t *testing.T, p *adopted, zone string, c *alteration, serial int) {
 	t.Helper()
 	p.load(t, zone, c, serial)
@@ -285,7 +285,7 @@ func (x *adoption) change(t *testing.T, p *adopted, zone string, c *alteration, 
 	})
 }
 
-// following is how a zone that lives elsewhere stands, by the status.
+// following is the state of a zone that lives elsewhere, in the status.
 type following struct {
 	Zone, State, Error string
 	Serial             int
@@ -303,7 +303,7 @@ func followingOf(s *lab.Server, zone string) (following, error) {
 	return status.Following[i], nil
 }
 
-// stands waits until a zone has come from its primary with a serial.
+// stands waits until a zone has arrived from its primary with a serial.
 func stands(t *testing.T, s *lab.Server, zone string, serial int) {
 	t.Helper()
 	lab.Until(t, 2*time.Minute, fmt.Sprintf("%s has serial %d of %s", s.Name, serial, zone), func() error {
@@ -315,8 +315,8 @@ func stands(t *testing.T, s *lab.Server, zone string, serial int) {
 	})
 }
 
-// equal waits until Leeward has a serial of a primary, and secondaries have what Leeward makes of it, and holds what
-// they have against each other.
+// equal waits until Leeward has a serial of a primary, and secondaries have what Leeward makes of it. Then it compares
+// what they have.
 func (x *adoption) equal(t *testing.T, p *adopted, zone string, c *alteration, serial int) {
 	t.Helper()
 	began := time.Now()
@@ -324,10 +324,10 @@ func (x *adoption) equal(t *testing.T, p *adopted, zone string, c *alteration, s
 	theirs := unsigned(zoneOf(t, p.at, zone))
 	want := c.counts(theirs, zone)
 	var here []dns.RR
-	lab.Until(t, 2*time.Minute, c.what+": it is served", func() error { // which it is a moment after the status has it
+	lab.Until(t, 2*time.Minute, c.what+": it is served", func() error { // a moment after the status has it
 		here = zoneOf(t, x.here.DNS, zone)
 		got := c.counts(here, zone)
-		if c.letters && p.name == "bind" { // whose differences leave letters as they were
+		if c.letters && p.name == "bind" { // its differences leave letters as they were
 			want, got = lowered(want), lowered(got)
 		}
 		if d := cmp.Diff(want, got); d != "" {
@@ -344,7 +344,7 @@ func (x *adoption) equal(t *testing.T, p *adopted, zone string, c *alteration, s
 		}
 		alias := "\n" + q.Name + "\t300\tin\tcname"
 		if c.laid(q.Name, dns.TypeCNAME, zone) && strings.Contains(a, alias) {
-			continue // which what is laid over hides, with all that is behind it
+			continue // what is laid over hides it, with all that is behind it
 		}
 		if !c.laid(q.Name, q.Qtype, zone) && a != answers[i] {
 			t.Errorf("%s: %v: the primary says\n%s\nand Leeward\n%s", c.what, q, a, answers[i])
@@ -364,7 +364,7 @@ func (x *adoption) equal(t *testing.T, p *adopted, zone string, c *alteration, s
 			return err
 		})
 		want, got := texts(here), texts(zoneOf(t, server, zone))
-		if name != "bind" { // these have all names in lower case, in RDATA too
+		if name != "bind" { // all others have names in lower case, in RDATA too
 			want, got = lowered(want), lowered(got)
 		}
 		if d := cmp.Diff(want, got); d != "" {
@@ -380,22 +380,22 @@ func (x *adoption) equal(t *testing.T, p *adopted, zone string, c *alteration, s
 		time.Since(began).Round(time.Millisecond))
 }
 
-// laid says whether what there is of a type at a name is ours, after an alteration.
+// laid says whether the records of a type at a name are ours, after an alteration.
 func (c *alteration) laid(name string, typ uint16, zone string) bool {
 	owner := strings.TrimSuffix(strings.ToLower(dns.Fqdn(name)), "."+zone+".")
 	return slices.Contains(owned, owner) && !slices.Contains(c.under, owner) &&
 		(typ == dns.TypeA || typ == dns.TypeAAAA || typ == dns.TypeCNAME)
 }
 
-// counts returns those records of a zone that are to be equal, as texts: not what is laid over, nor the SOA's serial,
-// which is Leeward's own.
+// counts returns the records of a zone that must be equal, as text: without what is laid over, and without the SOA's
+// serial, which is Leeward's own.
 func (c *alteration) counts(all []dns.RR, zone string) []string {
 	return texts(slices.DeleteFunc(slices.Clone(all), func(r dns.RR) bool {
 		return c.laid(r.Header().Name, r.Header().Rrtype, zone)
 	}))
 }
 
-// unsigned takes what signing has made out of a zone, which does not come along.
+// unsigned removes what signing has made, which is not transferred.
 func unsigned(all []dns.RR) []dns.RR {
 	return slices.DeleteFunc(all, func(r dns.RR) bool {
 		switch r.Header().Rrtype {
@@ -407,7 +407,7 @@ func unsigned(all []dns.RR) []dns.RR {
 	})
 }
 
-// texts are records, sorted. Owners are in lower case, as NSD, Knot and Leeward have them; the SOA has no serial.
+// texts formats records, sorted. Owners are in lower case, as in NSD, Knot and Leeward. The SOA has no serial.
 func texts(all []dns.RR) []string {
 	var out []string
 	for _, r := range all {
@@ -436,8 +436,8 @@ func zoneOf(t *testing.T, server, zone string) []dns.RR {
 	return all[:len(all)-1]
 }
 
-// questionsOf are questions for every name of a zone, for one below it that is not there, and all types that are at
-// either, some hundred of those where there are more.
+// questionsOf returns questions for every name of a zone, for a missing name below each, and for all types that any
+// has, at most some hundred.
 func questionsOf(zone string, zones ...[]dns.RR) []lab.Question {
 	types := map[string][]uint16{}
 	for _, r := range slices.Concat(zones...) {
@@ -462,13 +462,13 @@ func questionsOf(zone string, zones ...[]dns.RR) []lab.Question {
 	return all
 }
 
-// What answersOf has of NXDOMAIN, and of a name without that type.
+// The results of answersOf for NXDOMAIN, and for a name without that type.
 const (
 	absent = "NXDOMAIN aa=true tc=false"
 	empty  = "NOERROR aa=true tc=false"
 )
 
-// answersOf asks a server, and returns what of each response servers agree on: the RCODE, AA, the answers, and where it
+// answersOf asks a server, and returns what servers agree on in each response: the RCODE, AA, the answers, and where it
 // refers to.
 func answersOf(t *testing.T, server string, questions []lab.Question) []string {
 	t.Helper()
@@ -490,7 +490,7 @@ func answersOf(t *testing.T, server string, questions []lab.Question) []string {
 			}
 		}
 		out := []string{fmt.Sprintf("%s aa=%v tc=%v", dns.RcodeToString[r.Rcode], r.Authoritative, r.Truncated)}
-		// some answer in the letters of the question, some in those of the zone
+		// some repeat the letters of the question, some have those of the zone
 		out = append(out, lowered(texts(r.Answer))...)
 		if len(r.Answer) == 0 && !r.Authoritative {
 			out = append(out, lowered(texts(r.Ns))...)

@@ -17,9 +17,9 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestCatalogIsTaken: BIND and Knot configure themselves by a catalog zone that Leeward makes of its zones: they have
-// those that were there, one that is added, not one that is removed, and have it when it is back. The catalog's serial
-// moves each time, and nobody is told by hand. (NSD reads catalog zones from 4.9 on, which Debian does not have yet.)
+// TestCatalogIsTaken: BIND and Knot configure themselves from a catalog zone that Leeward makes of its zones. They have
+// the first zones and an added one, lose a removed one, and get it back when it returns. The catalog's serial moves
+// each time, and nothing is done by hand. (NSD reads catalog zones from 4.9 on, which Debian does not have yet.)
 func TestCatalogIsTaken(t *testing.T) {
 	lab.Need(t, "named", "knotd")
 	dir := t.TempDir()

@@ -16,8 +16,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestCatalogZones: the catalog zones of BIND and of Knot (which makes its own) are the list of zones that are taken
-// from them: members come, go with a change there, and are there after a restart without the primaries.
+// TestCatalogZones: Leeward takes its list of zones from the catalog zones of BIND and of Knot, which makes its own.
+// Members come, and go with a change there. They are still there after a restart without the primaries.
 func TestCatalogZones(t *testing.T) {
 	lab.Need(t, "named", "knotd", "nsupdate")
 	dir := t.TempDir()

@@ -14,10 +14,9 @@ import (
 	"leeward/integration/lab"
 )
 
-// Clients that are written in Go are built from the module proxy. Each set of them is a module of its own below
-// clients/, with versions and sums pinned there, so that nothing of it gets into Leeward's go.mod. Those that carry the
-// libraries of a hundred clouds for one protocol that is of use here are built without them: from a copy, out of which
-// thin takes what is not wanted.
+// Clients written in Go are built from the module proxy. Each set of them is a module of its own below clients/, with
+// versions and sums pinned there, so that none of it gets into Leeward's go.mod. Some have the libraries of a hundred
+// clouds, and only one protocol is of use here. They are built from a copy, from which thin removes the rest.
 
 // buildClients builds packages of the module clients/<module>, with a copy of the dependency path in place of the
 // original, and returns the folder with the programs. thin is given the copy.

@@ -19,9 +19,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestKea: Kea's DDNS server, asked as Kea's DHCP servers ask it, keeps the names of leases in Leeward (RFC 4703): a
-// lease that comes, is renewed with another address, and goes; a name that another client, or nobody's lease, has
-// stays.
+// TestKea: Kea's DDNS server, asked as Kea's DHCP servers ask it, keeps the names of leases in Leeward (RFC 4703). A
+// lease comes, is renewed with another address, and goes. A name of another client, or of no lease, stays.
 func TestKea(t *testing.T) {
 	lab.Need(t, "kea-dhcp-ddns")
 	u := startUpdated(t, 1)
@@ -66,7 +65,7 @@ update: [{key: admin, names: ["**"], types: [PTR, DHCID]}]
 	}
 	defer c.Close()
 
-	// lease tells Kea of one, and waits until it says how that ended.
+	// lease tells Kea about a lease, and waits until Kea says how that ended.
 	const added, removed = 0, 1
 	lease := func(what string, kind int, name, address string, client byte, outcome string) {
 		t.Helper()
@@ -126,8 +125,8 @@ update: [{key: admin, names: ["**"], types: [PTR, DHCID]}]
 	}
 }
 
-// TestDHCPD: ISC dhcpd keeps the names of its leases in Leeward: a client that comes, renews, and goes; another client
-// that says to have the same name gets an address and no name.
+// TestDHCPD: ISC dhcpd keeps the names of its leases in Leeward. A client comes, renews, and goes. Another client that
+// claims the same name gets an address and no name.
 func TestDHCPD(t *testing.T) {
 	lab.Need(t, "dhcpd", "busybox")
 	y := lab.NewYard(t)

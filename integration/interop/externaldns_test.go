@@ -18,7 +18,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// wanted is one record as external-dns' source "connector" hands it over (gob goes by the fields' names).
+// wanted is one record in the form of external-dns' source "connector" (gob goes by the fields' names).
 type wanted struct {
 	DNSName    string
 	Targets    []string
@@ -26,7 +26,8 @@ type wanted struct {
 	RecordTTL  int64
 }
 
-// cluster is what external-dns is to bring into the zone: in place of a Kubernetes cluster, its source "connector".
+// cluster is what external-dns should bring into the zone. In place of a Kubernetes cluster, it is served for its
+// source "connector".
 type cluster struct {
 	mu  sync.Mutex
 	all []wanted
@@ -38,7 +39,7 @@ func (c *cluster) set(all ...wanted) {
 	c.all = all
 }
 
-// serve hands the records to who connects.
+// serve sends the records to every connection.
 func (c *cluster) serve(t *testing.T, h *lab.Host, address string) {
 	t.Helper()
 	l := h.Listen(t, address)
@@ -58,7 +59,7 @@ func (c *cluster) serve(t *testing.T, h *lab.Host, address string) {
 }
 
 // TestExternalDNS: external-dns, with its registry of TXT records, lists the zone by AXFR and changes it by updates,
-// both signed. What it is told to have is there, what it is told no longer is gone, and with nothing to do it does
+// both signed. The zone gets what external-dns wants, and loses what it no longer wants. With nothing to do, it does
 // nothing.
 func TestExternalDNS(t *testing.T) {
 	lab.NeedRoot(t)
@@ -104,7 +105,7 @@ func TestExternalDNS(t *testing.T) {
 		t.Logf("external-dns: %v", time.Since(begin).Round(time.Millisecond))
 		return o.Stderr
 	}
-	// everywhere: what was sent to one server is what all of them answer.
+	// everywhere: whatever was sent to one server, all of them answer.
 	everywhere := func(t *testing.T, name string, qtype uint16, want ...string) {
 		t.Helper()
 		for _, s := range x.Servers {
@@ -134,7 +135,7 @@ func TestExternalDNS(t *testing.T) {
 		wanted{"web.example.test", []string{"2001:db8:1::101"}, "AAAA", 120},
 		wanted{"shop.example.test", []string{"web.example.test"}, "CNAME", 300},
 		wanted{"note.example.test", []string{"made-by-external-dns"}, "TXT", 300},
-		// has a policy, which is not external-dns' to change
+		// this name has a policy, which external-dns must not change
 		wanted{"www.example.test", []string{"192.0.2.103"}, "A", 300},
 	)
 	run(t)

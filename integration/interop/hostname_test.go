@@ -19,7 +19,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// cloudNames is the authoritative server of a cloud: names whose addresses move.
+// cloudNames is the authoritative server of a cloud, whose names change their addresses.
 type cloudNames struct {
 	mu  sync.Mutex
 	all map[string][]dns.RR
@@ -42,7 +42,7 @@ func startCloud(t *testing.T) (c *cloudNames, port int) {
 	return c, packets.LocalAddr().(*net.UDPAddr).Port
 }
 
-// set replaces what a name has.
+// set replaces the records of a name.
 func (c *cloudNames) set(t *testing.T, name string, records ...string) {
 	t.Helper()
 	c.mu.Lock()
@@ -100,8 +100,8 @@ hostmaster: hostmaster@example.test
 {kind: Policy, name: mixed.example.test, ttl: 20s, pick: all, rules: [{failover: [cloud, own]}]}
 `
 
-// TestHostnames has unbound resolve what endpoints' names stand for, and the names that lead to them for its clients;
-// then it is killed.
+// TestHostnames: unbound resolves the hostnames of endpoints, and for its clients the names that lead to them. Then it
+// is killed.
 func TestHostnames(t *testing.T) {
 	lab.Need(t, "unbound")
 	cloud, cloudPort := startCloud(t)
@@ -196,7 +196,7 @@ remote-control:
 		{s.DNS, "example.test.", dns.TypeAAAA, 4, []string{"AAAA 2001:db8::1"}},
 		{s.DNS, "mixed.example.test.", dns.TypeA, 4, []string{"A 192.0.2.1", "A 192.0.2.2"}},
 		{s.DNS, "www.example.test.", dns.TypeA, 20, []string{"CNAME lb-1.cloud.test."}},
-		// As the resolver's clients see it, the name leads there for every type.
+		// For the resolver's clients, the name leads there for every type.
 		{resolver, "www.example.test.", dns.TypeA, 60, []string{
 			"A 192.0.2.1", "A 192.0.2.2", "CNAME lb-1.cloud.test.",
 			"CNAME real.cloud.test.",

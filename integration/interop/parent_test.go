@@ -77,7 +77,8 @@ remote-control:
 `
 
 // TestParentIsTold: Knot serves and signs the parent of a new signed zone, with a DSYNC record, and Unbound validates
-// it. The parent is told once, takes the DS by what CDS say, and is told again when they ask for something else.
+// it. The parent is notified once, takes the DS from the CDS, and is notified again when the CDS ask for something
+// else.
 func TestParentIsTold(t *testing.T) {
 	lab.Need(t, "knotd", "unbound", "ip", "nft")
 	dir, files, state := t.TempDir(), t.TempDir(), t.TempDir()
@@ -132,7 +133,7 @@ func TestParentIsTold(t *testing.T) {
 	s.Ready(t)
 
 	hurried := time.Now()
-	hurry := func() { // has the server look now, and not after ten seconds
+	hurry := func() { // the server looks now, and not after ten seconds
 		if time.Since(hurried) > 500*time.Millisecond {
 			s.Process.Signal(t, syscall.SIGHUP)
 			hurried = time.Now()

@@ -19,7 +19,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// elsewhere is a zone on its own primary, and what is laid over it.
+// elsewhere is a zone on its own primary, with our own records on top.
 func elsewhere(zone, primary, notify string) string {
 	return fmt.Sprintf(`---
 kind: Zone
@@ -40,7 +40,7 @@ const eu = `
 {kind: Endpoint, name: eu/a, addresses: [198.51.100.10]}
 `
 
-// master is a primary's zone, with that many names in it.
+// master is a primary's zone with that many names.
 func master(zone string, serial, names int, more string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `$ORIGIN %s.
@@ -57,8 +57,8 @@ www TXT "theirs"
 	return b.String()
 }
 
-// startPrimaries starts BIND, NSD and Knot as the primaries of bind.test, nsd.test and knot.test, which tell the server
-// at that address of changes. It returns how to end them.
+// startPrimaries starts BIND, NSD and Knot as the primaries of bind.test, nsd.test and knot.test, which notify the
+// server at that address of changes. It returns how to end them.
 func startPrimaries(t *testing.T, dir, tell string, at []string, names int) (processes []*lab.Process) {
 	t.Helper()
 	port := func(i int) string { _, p, _ := net.SplitHostPort(at[i]); return p }
@@ -108,15 +108,15 @@ zone:
 	}
 }
 
-// received returns how many transfers of a type have come in so.
+// received returns how many incoming transfers of a type have had this result.
 func received(t *testing.T, s *lab.Server, kind, result string) int {
 	t.Helper()
 	return int(s.Metric(t, "leeward_transfer_received_total", fmt.Sprintf("result=%q,type=%q", result, kind)))
 }
 
-// TestPrimaries: Leeward is a secondary of BIND, NSD and Knot with TSIG, with policies laid over their zones: it
-// transfers them, hears of changes and takes the differences, hands them on, goes on when the primaries are gone, and
-// starts again without them.
+// TestPrimaries: Leeward is a secondary of BIND, NSD and Knot with TSIG, with policies on top of their zones. It
+// transfers the zones, hears of changes and takes the differences, and passes them on. It goes on when the primaries
+// are gone, and starts again without them.
 func TestPrimaries(t *testing.T) {
 	lab.Need(t, "named", "nsd", "knotd", "nsupdate", "dig")
 	const names = 2000
@@ -185,7 +185,7 @@ func TestPrimaries(t *testing.T) {
 	}
 	check(s.DNS)
 
-	// Handed on, to another Leeward: its primary's SOA is what this one makes of it.
+	// Passed on to another Leeward, whose primary's SOA is what this one makes of it.
 	nextText := ""
 	for _, zone := range zones {
 		nextText += fmt.Sprintf("---\nkind: Zone\nname: %s\ntransfer: {primaries: [\"%s key xfer\"]}\n", zone, s.DNS)
@@ -196,7 +196,7 @@ func TestPrimaries(t *testing.T) {
 	next.Ready(t)
 	check(next.DNS)
 
-	// A change at each: NOTIFY, and what is different.
+	// A change at each: NOTIFY, then the differences.
 	updates := func(i int, commands string) {
 		host, port, _ := net.SplitHostPort(at[i])
 		o := lab.Command(t, nil, fmt.Sprintf("server %s %s\nzone %s\n%s\nsend\n", host, port, zones[i], commands),
@@ -224,7 +224,7 @@ func TestPrimaries(t *testing.T) {
 		t.Errorf("the next one was sent %d differences, want one of each zone", n)
 	}
 
-	// What is laid over moves the serial as well, and is handed on.
+	// What is laid over moves the serial as well, and is passed on.
 	lab.Write(t, filepath.Join(files, "all.yaml"), strings.ReplaceAll(text, "198.51.100.10", "198.51.100.11")+
 		"---\n{kind: Policy, name: added.bind.test, rules: [{failover: [eu]}]}\n")
 	lab.Until(t, 30*time.Second, "a new policy is handed on",
@@ -232,7 +232,7 @@ func TestPrimaries(t *testing.T) {
 	lab.Write(t, filepath.Join(files, "all.yaml"), text)
 	lab.Until(t, 30*time.Second, "and gone again", func() error { return has(next.DNS, "added.bind.test", dns.TypeA) })
 
-	// Whoever is not the primary gets nothing done; updates are the primary's.
+	// A NOTIFY from a host that is not the primary has no effect. Updates belong to the primary.
 	notify := new(dns.Msg).SetNotify("bind.test.")
 	if r, err := dns.Exchange(notify, s.DNS); err != nil || r.Rcode != dns.RcodeSuccess {
 		t.Errorf("NOTIFY without the key, from the primary's address: %v, %v", r, err)
@@ -287,7 +287,7 @@ func TestPrimaries(t *testing.T) {
 		t.Errorf("explain:\n%s", out)
 	}
 
-	// Nothing was ever transferred: that is said, and no answer is made up.
+	// Nothing was ever transferred. The server says so, and makes up no answer.
 	bare := lab.NewServer(t, "bare", "--files", files, "--tsig-key", keys)
 	bare.Start(t)
 	bare.Ready(t)

@@ -18,8 +18,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// tailored has a policy that tells one network from all others, an alias of it, and a policy that has an IPv4 address
-// for all but that network.
+// tailored has a policy that treats one network differently from all others, an alias of it, and a policy that has an
+// IPv4 address for all others only.
 const tailored = `kind: Zone
 name: example.test
 nameservers: [ns1.elsewhere.invalid]
@@ -53,9 +53,9 @@ ttl: 300s
 rules: [{when: {prefixes: [198.51.100.0/24]}, failover: [six]}, {failover: [all]}]
 `
 
-// TestResolversKeep has Unbound, which sends Client Subnet, and BIND, which does not, ask for clients of two networks
-// that a rule tells apart. Each line says what a client gets, and what its resolver had to ask Leeward for that: what
-// is not asked comes from the resolver's cache. The table in docs/dns.md says the same.
+// TestResolversKeep: Unbound, which sends Client Subnet, and BIND, which does not, ask for clients of two networks that
+// a rule treats differently. Each line has what a client gets, and what its resolver had to ask Leeward for that.
+// Everything else comes from the resolver's cache. The table in docs/dns.md says the same.
 func TestResolversKeep(t *testing.T) {
 	lab.NeedRoot(t)
 	lab.Need(t, "unbound", "named")
@@ -74,7 +74,7 @@ func TestResolversKeep(t *testing.T) {
 	tap := newWiretap(t, h, tapAt, leewardAt)
 	startResolvers(t, h, map[string]string{"unbound": unboundAt, "named": bindAt}, tapAt)
 
-	// Of 203.0.113.0/24 the first five bits tell it from the network of the rule.
+	// The first five bits of 203.0.113.0/24 tell it from the network of the rule.
 	const own, others = "192.0.2.81", "192.0.2.80"
 	for _, c := range []struct {
 		resolver, client, name string
@@ -82,7 +82,7 @@ func TestResolversKeep(t *testing.T) {
 		want                   string
 		asked                  []string
 	}{
-		// The alias is for all, so it comes alone, with scope 0, and where it leads is asked for by its own name.
+		// The alias is for all, so it comes alone, with scope 0, and clients ask for its target by its own name.
 		// Unbound keeps both as one answer to the alias, for the longer scope.
 		{unboundAt, "198.51.100.1", "alias", dns.TypeA, "CNAME " + own, []string{
 			"alias A for 198.51.100.0/24: CNAME scope 0", "www A for 198.51.100.0/24: " + own + " scope 24",
@@ -95,7 +95,7 @@ func TestResolversKeep(t *testing.T) {
 		{unboundAt, "198.51.100.1", "alias", dns.TypeA, "CNAME " + own, nil},
 		{unboundAt, "198.51.100.2", "www", dns.TypeA, own, []string{"www A for 198.51.100.0/24: " + own + " scope 24"}},
 		{unboundAt, "198.51.100.1", "www", dns.TypeA, own, nil},
-		// The policy has no IPv6 for anybody: one question for all.
+		// The policy has no IPv6 for anybody, so there is one question for all.
 		{
 			unboundAt, "198.51.100.1", "www", dns.TypeAAAA, "NODATA",
 			[]string{"www AAAA for 198.51.100.0/24: NODATA scope 0"},
@@ -112,7 +112,7 @@ func TestResolversKeep(t *testing.T) {
 		},
 		{unboundAt, "198.51.100.2", "half", dns.TypeA, "NODATA", nil},
 		{unboundAt, "203.0.113.2", "half", dns.TypeA, others, nil},
-		// BIND's own address decides, for all of its clients. It does not take the rest of a chain from an answer.
+		// BIND's own address decides, for all of its clients. BIND does not use the rest of a chain in an answer.
 		{
 			bindAt, "198.51.100.1", "alias", dns.TypeA, "CNAME " + others,
 			[]string{"alias A: CNAME " + others, "www A: " + others},
@@ -194,7 +194,7 @@ zone "example.test" { type static-stub; server-addresses { %[3]s; }; };
 	lab.Start(t, h, "named", "named", "-g", "-4", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
 	for name, address := range at {
 		lab.Until(t, 60*time.Second, name+" answers", func() error {
-			// It has the answer to this by itself, so that nothing is asked of Leeward before the test begins.
+			// It knows the answer to this by itself, so that Leeward is not asked before the test begins.
 			_, err := askAs(h, "127.0.0.1", address, dns.Question{
 				Name: "version.bind.", Qtype: dns.TypeTXT,
 				Qclass: dns.ClassCHAOS,
@@ -217,7 +217,7 @@ func askAs(h *lab.Host, client, resolver string, q dns.Question) (*dns.Msg, erro
 	return lab.Exchange(c, m, 10*time.Second)
 }
 
-// gist is an answer in few words: the types of aliases, addresses as they are, or that there are none.
+// gist is an answer in few words: the types of aliases, and the addresses, or that there are none.
 func gist(m *dns.Msg) string {
 	if m.Rcode != dns.RcodeSuccess || len(m.Answer) == 0 {
 		return lab.VerdictOf(m)[0]
@@ -233,7 +233,7 @@ func gist(m *dns.Msg) string {
 	return strings.Join(all, " ")
 }
 
-// wiretap hands datagrams on to a server, from the address that they came from, and notes what was asked and answered.
+// wiretap passes datagrams on to a server, from the address that they came from, and notes questions and answers.
 type wiretap struct {
 	mu    sync.Mutex
 	asked []string
@@ -258,7 +258,7 @@ func newWiretap(t *testing.T, h *lab.Host, address, server string) *wiretap {
 	return w
 }
 
-// pass returns the server's answer to a query, nil where there is none.
+// pass returns the server's answer to a query, nil if there is none.
 func (w *wiretap) pass(h *lab.Host, from net.Addr, server string, query []byte) []byte {
 	c, err := h.Dial(net.Dialer{LocalAddr: &net.UDPAddr{IP: from.(*net.UDPAddr).IP}}, "udp", server)
 	if err != nil {
@@ -292,7 +292,7 @@ func (w *wiretap) pass(h *lab.Host, from net.Addr, server string, query []byte) 
 	return b[:n]
 }
 
-// heard returns what was asked since it was last called.
+// heard returns the queries since the last call.
 func (w *wiretap) heard() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,10 +16,9 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestRestricted: primaries that hand their zones to Leeward's address alone, and secondaries that take NOTIFY from it
-// alone, as they do by default: BIND and PowerDNS, as both. Leeward listens on an address that is not the one that the
-// kernel would choose, and asks and tells from it. The zones' REFRESH is an hour, so that a change comes by NOTIFY or
-// not at all.
+// TestRestricted: primaries transfer their zones to Leeward's address only, and secondaries accept NOTIFY from it only,
+// as is their default: BIND and PowerDNS, as both. Leeward listens on an address that the kernel would not choose, and
+// sends from it. The zones' REFRESH is an hour, so that a change arrives by NOTIFY or not at all.
 func TestRestricted(t *testing.T) {
 	lab.Need(t, "named", "pdns_server")
 	const here = "127.0.2.1"

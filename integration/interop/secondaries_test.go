@@ -27,7 +27,7 @@ const tsigKey = `key "xfer" {
 
 const tsigSecret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
-// handedOn is a zone that secondaries have, with a policy in it, told to three of them.
+// handedOn is a zone of secondaries, with a policy. Three of them are notified.
 func handedOn(secondaries []string, names int) string {
 	var b strings.Builder
 	b.WriteString("kind: Zone\nname: example.test\nnameservers: [ns1.example.test]\ntransfer:\n  allow: [127.0.0.1 " +
@@ -43,8 +43,8 @@ func handedOn(secondaries []string, names int) string {
 	return b.String()
 }
 
-// TestSecondaries: BIND, NSD and Knot transfer a zone from Leeward with TSIG, are told when it changes, and take the
-// difference.
+// TestSecondaries: BIND, NSD and Knot transfer a zone from Leeward with TSIG, are notified when it changes, and
+// transfer the difference.
 func TestSecondaries(t *testing.T) {
 	lab.Need(t, "named", "nsd", "knotd", "dig", "kdig")
 	dir := t.TempDir()
@@ -112,7 +112,7 @@ func TestSecondaries(t *testing.T) {
 		return nil
 	})
 
-	// What people try by hand.
+	// Transfers by hand.
 	_, port, _ := net.SplitHostPort(primary.DNS)
 	if out := lab.Must(t, nil, "dig", "@127.0.0.1", "-p", port, "-k", keys, "example.test", "AXFR"); strings.Count(out,
 		"\tTXT\t") != 2001 || strings.Contains(out, "failed") {
@@ -138,13 +138,14 @@ func TestSecondaries(t *testing.T) {
 	})
 }
 
-// served returns how many transfers of a type have ended so.
+// served returns how many outgoing transfers of a type have had this result.
 func served(t *testing.T, s *lab.Server, kind, result string) int {
 	t.Helper()
 	return int(s.Metric(t, "leeward_transfer_served_total", fmt.Sprintf("result=%q,type=%q", result, kind)))
 }
 
-// startSecondaries starts BIND, NSD and Knot as secondaries of zones, at those addresses, with a key or ("") without.
+// startSecondaries starts BIND, NSD and Knot as secondaries of zones, at those addresses. If key is "", there is no
+// key.
 func startSecondaries(t *testing.T, dir, primary string, at []string, key string, zones ...string) {
 	t.Helper()
 	for _, d := range []string{"bind", "nsd", "knot"} {
@@ -192,8 +193,8 @@ zone:
 	lab.Start(t, nil, "knotd", "knotd", "-c", filepath.Join(home(2), "conf"))
 }
 
-// bindPeer begins BIND's configuration as a peer in transfers, as a format of its folder and its port; what follows is
-// of the zones.
+// bindPeer begins BIND's configuration as a peer in transfers, as a format of its folder and its port. The zones
+// follow.
 const bindPeer = `options {
 	directory %q; pid-file none; session-keyfile none; lock-file none; managed-keys-directory %[1]q;
 	listen-on port %[2]s { 127.0.0.1; }; listen-on-v6 { none; };
@@ -204,7 +205,7 @@ controls {};
 `
 
 // nsdPeer and knotPeer begin the configurations of peers in transfers, as formats of their port, their folder and the
-// secret of the key xfer in the order that each has them; what follows is of the zone.
+// secret of the key xfer, each in its own order. The zone follows.
 const nsdPeer = `server:
 	ip-address: 127.0.0.1@%s
 	username: ""

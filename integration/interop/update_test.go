@@ -52,7 +52,7 @@ name: steered.example.test
 rules: [{failover: [p]}]
 `
 
-// updated is servers on one etcd that take updates.
+// updated is servers on one etcd that accept updates.
 type updated struct {
 	etcd    *lab.Member
 	servers []*lab.Server
@@ -80,7 +80,7 @@ func startUpdated(t *testing.T, servers int) *updated {
 	return u
 }
 
-// nsupdate has a program send commands, signed with a key, to a server.
+// nsupdate lets a program send commands, signed with a key, to a server.
 func (u *updated) nsupdate(t testing.TB, program string, i int, key, commands string) lab.Outcome {
 	t.Helper()
 	_, port, err := net.SplitHostPort(u.servers[i].DNS)
@@ -145,7 +145,7 @@ func TestNsupdate(t *testing.T) {
 			step("", "update add "+name+" 60 TXT no", "REFUSED")
 			answers("steered.example.test", dns.TypeA, "192.0.2.80")
 
-			// What lego and certbot do for a certificate of example.test and *.example.test.
+			// The commands of lego and certbot for a certificate of example.test and *.example.test.
 			challenge := "_acme-challenge.example.test"
 			step("certbot", "update delete "+challenge+" TXT\nupdate add "+challenge+" 120 TXT first", "")
 			step("certbot", "update add "+challenge+" 120 TXT second", "")
@@ -206,7 +206,7 @@ func TestNsupdate(t *testing.T) {
 	})
 }
 
-// TestUpdateTwoServers: two servers are updated at once, in the same RRset too, and nothing is lost.
+// TestUpdateTwoServers: two servers are updated at once, even in the same RRset, and nothing is lost.
 func TestUpdateTwoServers(t *testing.T) {
 	u := startUpdated(t, 2)
 	const each = 100
@@ -248,8 +248,8 @@ func TestUpdateTwoServers(t *testing.T) {
 	}
 }
 
-// TestUpdateRemovesEverything: who deletes all records of a zone by signed updates means it. What went away by other
-// hands stays in service until somebody says so.
+// TestUpdateRemovesEverything: whoever deletes all records of a zone by signed updates means it. What others remove
+// stays in service until somebody accepts that.
 func TestUpdateRemovesEverything(t *testing.T) {
 	lab.Need(t, "nsupdate")
 	u := startUpdated(t, 2)
@@ -287,9 +287,8 @@ data: [192.0.2.2]
 	}
 }
 
-// TestUpdateIsServedWhenAnswered: whoever asks the server that has answered an update is told of it at once, by a query
-// and by a transfer, be it that the change was made by another server just before; and apply --wait says who serves
-// what it has written.
+// TestUpdateIsServedWhenAnswered: once a server has answered an update, its answers and transfers have it at once, even
+// if another server made the change just before. apply --wait says who serves what it has written.
 func TestUpdateIsServedWhenAnswered(t *testing.T) {
 	u := startUpdated(t, 2)
 	secret := map[string]string{"admin.": lab.UpdateSecret}
@@ -344,7 +343,7 @@ func TestUpdateIsServedWhenAnswered(t *testing.T) {
 	}
 
 	record := "kind: Record\nname: example.test/applied/A\ndata: [192.0.2.1]\n"
-	for range 2 { // the second time there is nothing to do, and who serves it is told all the same
+	for range 2 { // the second time there is nothing to do, and it still says who serves it
 		out := lab.LeewardOK(t, record, "apply", "--etcd", u.etcd.Client, "-f", "-", "--wait")
 		if !strings.Contains(out, "is served by s0, s1") {
 			t.Errorf("apply --wait says %s", out)
@@ -355,8 +354,8 @@ func TestUpdateIsServedWhenAnswered(t *testing.T) {
 	}
 }
 
-// TestUpdatesAreTheirOwn: what a dynamic update has made is no applier's to prune, and what it adds to of an applier's
-// stays that.
+// TestUpdatesAreTheirOwn: appliers do not prune what a dynamic update has made. A resource of an applier that an update
+// extends still belongs to the applier.
 func TestUpdatesAreTheirOwn(t *testing.T) {
 	u := startUpdated(t, 1)
 	e := u.etcd
@@ -382,7 +381,8 @@ func TestUpdatesAreTheirOwn(t *testing.T) {
 	}
 }
 
-// TestUpdateWithoutEtcd: an update that cannot be committed fails, and answers go on; resources in files take none.
+// TestUpdateWithoutEtcd: an update that cannot be committed fails, and answers go on. Resources in files accept no
+// updates.
 func TestUpdateWithoutEtcd(t *testing.T) {
 	lab.Need(t, "nsupdate")
 	dir := t.TempDir()

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// TestYardCuts holds the yard itself: a test that cuts a region off proves nothing if the cut lets anything through.
+// TestYardCuts tests the yard itself. A test that cuts a region off proves nothing if the cut lets anything through.
 func TestYardCuts(t *testing.T) {
 	t.Run("switch", func(t *testing.T) { yardCuts(t, NewYard(t)) })
 	t.Run("forwarder", func(t *testing.T) { yardCuts(t, newForwardedYard(t, 1)) })
@@ -66,8 +66,8 @@ func yardCuts(t *testing.T, y *Yard) {
 	}
 }
 
-// TestForwarder holds the weather of links: a cut of one direction stops only that one, as many packets are lost as are
-// to be, the same ones each time, and delayed ones arrive that much later.
+// TestForwarder tests the weather of links. A cut of one direction stops only that one. As many packets are lost as
+// should be, the same ones each time, and delayed packets arrive that much later.
 func TestForwarder(t *testing.T) {
 	lost := func(seed uint64) (numbers []byte) {
 		y := newForwardedYard(t, seed)
@@ -86,7 +86,8 @@ func TestForwarder(t *testing.T) {
 			if _, err := c.Write([]byte{i}); err != nil {
 				t.Fatal(err)
 			}
-			// What is not carried was dropped: the forwarder's own count tells, so that nothing is waited for in vain.
+			// What is not carried was dropped. The forwarder's own count says so, so that the test does not wait in
+			// vain.
 			for before := i; ; {
 				y.Forwarder.mu.Lock()
 				l := y.Forwarder.link("a", "b")
@@ -118,7 +119,7 @@ func TestForwarder(t *testing.T) {
 			t.Errorf("%d of 200 packets were lost, at 30 %%", len(numbers))
 		}
 		y.Forwarder.Set("a", "b", func(w *Weather) { *w = Weather{Delay: 150 * time.Millisecond} })
-		y.Forwarder.Set("b", "a", func(w *Weather) { w.Cut = true }) // the other way, which these packets do not take
+		y.Forwarder.Set("b", "a", func(w *Weather) { w.Cut = true }) // not their direction
 		began := time.Now()
 		if !crosses(200) {
 			t.Error("a packet is lost on a link that only delays")

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package measure has the figures of docs/measurements.md: make measure. It asserts nothing of speed.
+// Package measure makes the figures of docs/measurements.md: make measure. It asserts nothing about speed.
 package measure
 
 import (

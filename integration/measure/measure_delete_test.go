@@ -17,9 +17,9 @@ import (
 )
 
 // TestMeasureLargeDelete deletes very many records in one revision, puts one, and measures until two servers answer
-// that one, beside the etcd that is installed and the one that go.mod names. The deletion itself is held back until it
-// is accepted. Meanwhile both are asked for their status all the time: how long did one say that it follows at a
-// revision before that of the put, once etcd had the put?
+// that one, with the installed etcd and with the one in go.mod. The deletion itself is held back until it is accepted.
+// Meanwhile the test reads the status of both servers all the time. How long did one claim to follow at a revision
+// before that of the put, once etcd had the put?
 func TestMeasureLargeDelete(t *testing.T) {
 	measuring(t)
 	ways := []struct {
@@ -47,14 +47,14 @@ func latestEtcd(t *testing.T) string {
 	return path
 }
 
-// claim is what a server said of itself at a time.
+// claim is what a server said about itself at a time.
 type claim struct {
 	at        time.Time
 	revision  int64
 	following bool
 }
 
-// claims asks a server for its status until it is told to end, and then returns what it said.
+// claims reads the status of a server until it is told to end, and then returns what the server said.
 func claims(s *lab.Server) (end func() []claim) {
 	ended, all := make(chan struct{}), make(chan []claim)
 	go func() {
@@ -82,7 +82,7 @@ func claims(s *lab.Server) (end func() []claim) {
 	return func() []claim { close(ended); return <-all }
 }
 
-// untrue returns for how long in one piece a server said that it follows, after a time at which etcd was at a revision
+// untrue returns the longest time in one piece for which a server claimed to follow, although etcd was at a revision
 // that it did not have.
 func untrue(said []claim, since time.Time, revision int64) (longest time.Duration) {
 	var from time.Time
@@ -128,7 +128,7 @@ func measureLargeDelete(t *testing.T, m *lab.Member, n int) {
 	}
 	worked := lab.CPU(t, m.Process)
 	began := time.Now()
-	// Whoever asks is told after some seconds that it takes too long; etcd goes on with it all the same.
+	// After some seconds the client is told that it takes too long, but etcd goes on with it.
 	o := m.Ctl(t, "", "--command-timeout=10m", "del", "--prefix", "/leeward/records/example.test/h")
 	told := "its count"
 	if o.Code != 0 {

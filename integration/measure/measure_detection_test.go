@@ -18,12 +18,11 @@ import (
 	"leeward/integration/lab"
 )
 
-// trials is how often TestMeasureDetection takes each thing away. The worst of so many is what it prints beside the
-// median.
+// trials is how often TestMeasureDetection repeats each failure. It prints the worst result beside the median.
 const trials = 30
 
-// TestMeasureDetection measures how long three servers answer a region whose endpoints fail in the same instant as
-// etcd's leader, or 2 s after etcd has run out of space: until the last of them has left it out.
+// TestMeasureDetection measures how long three servers still answer with a region whose endpoints fail at the same time
+// as etcd's leader, or 2 s after etcd has run out of space. It waits for the last server to leave the region out.
 func TestMeasureDetection(t *testing.T) {
 	measuring(t)
 	for _, c := range []struct {
@@ -61,7 +60,7 @@ func TestMeasureDetection(t *testing.T) {
 				for _, r := range w.Regions {
 					lab.Until(t, time.Minute, r.Name+" is calm", func() error { return calmAt(w, r) })
 				}
-				// Probes and heartbeats are anywhere in their turns.
+				// Probes and heartbeats may be at any point of their turns.
 				time.Sleep(time.Duration(rand.Int64N(int64(2 * time.Second))))
 				leader := w.Leader(t)
 				if err := c.fail(leader); err != nil {
@@ -98,7 +97,7 @@ func TestMeasureDetection(t *testing.T) {
 	}
 }
 
-// calmAt says whether the region's server has everything up and hears everybody.
+// calmAt says whether the region's server has everything up and hears from everybody.
 func calmAt(w *lab.World, r *lab.Region) error {
 	var p lab.StatusPage
 	if err := r.Server.Status(&p); err != nil {
@@ -119,8 +118,7 @@ func calmAt(w *lab.World, r *lab.Region) error {
 	return nil
 }
 
-// untilEach asks all servers without a pause until their answers are what is waited for, and returns how long each
-// took.
+// untilEach asks all servers without a pause until their answers are as wanted, and returns how long each took.
 func untilEach(t testing.TB, w *lab.World, began time.Time, met func(answer string) bool) []time.Duration {
 	each := make([]time.Duration, len(w.Regions))
 	var running sync.WaitGroup

@@ -46,7 +46,7 @@ func (p *probed) open(t *testing.T) {
 	}(p.listener)
 }
 
-// probedAt is the i-th address that is probed: 127.1.0.0 and on.
+// probedAt is the i-th probed address, from 127.1.0.0 on.
 func probedAt(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, byte(1 + i>>16), byte(i >> 8), byte(i)})
 }
@@ -58,7 +58,7 @@ func vantageOf(t *testing.T, id, region string, m *lab.Member) *lab.Server {
 	return s
 }
 
-// TestMeasureChecks measures what 10,000 checks cost a vantage, of endpoints on loopback that are up.
+// TestMeasureChecks measures the cost for a vantage of 10,000 checks of endpoints on loopback that are up.
 func TestMeasureChecks(t *testing.T) {
 	measuring(t)
 	const endpoints = 10_000
@@ -111,8 +111,8 @@ func TestMeasureChecks(t *testing.T) {
 	}
 }
 
-// TestMeasureScale measures 100,000 endpoints under three vantages, two of which probe each: what it takes, how long
-// one endpoint that fails is unnoticed and how long 10,000 that fail at once are, and how much is written meanwhile.
+// TestMeasureScale measures 100,000 endpoints under three vantages, two of which probe each: what it costs, how long
+// one failed endpoint goes unnoticed, and how long 10,000 that fail at once, and how much is written meanwhile.
 func TestMeasureScale(t *testing.T) {
 	measuring(t)
 	const (

@@ -21,8 +21,9 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestMeasurePublishing measures what queries cost and how long they take while 1,000 changes a second are published,
-// beside what they do while as much is written to etcd that is nobody's here: on few cores the writing itself disturbs.
+// TestMeasurePublishing measures the cost and time of queries while 1,000 changes a second are published. It compares
+// them with those while as much is written to etcd that concerns nobody here, because on few cores the writing itself
+// disturbs.
 func TestMeasurePublishing(t *testing.T) {
 	measuring(t)
 	const (
@@ -51,7 +52,7 @@ func TestMeasurePublishing(t *testing.T) {
 	}
 	defer client.Close()
 
-	// writes puts until the context ends and returns how many puts there were. Each is by itself.
+	// writes puts until the context ends, one by one, and returns the number of puts.
 	writes := func(ctx context.Context, key, value func(n int) string) (n int) {
 		tick := time.NewTicker(time.Second / changes)
 		defer tick.Stop()
@@ -125,7 +126,7 @@ func TestMeasurePublishing(t *testing.T) {
 			if w.asks {
 				out := lab.Command(t, nil, "", lab.Binary, "bench", "--server", s.DNS, "--names", file, "--from",
 					strconv.Itoa(load), "--most", strconv.Itoa(load),
-					"--step", lasts.String(), "-o", "json") // its exit status is not asked: what was lost is told below
+					"--step", lasts.String(), "-o", "json") // what was lost is printed below
 				var result struct {
 					Steps []step `json:"steps"`
 				}
@@ -189,7 +190,7 @@ func TestMeasurePublishing(t *testing.T) {
 	t.Logf("a query costs %.2f µs alone and %.2f µs beside the changes, × %.2f", alone, beside, beside/alone)
 }
 
-// runTime returns what all threads of a process have run for.
+// runTime returns how long all threads of a process have run.
 func runTime(p *lab.Process) (sum time.Duration) {
 	for _, thread := range lab.Threads(p) {
 		sum += thread.Ran

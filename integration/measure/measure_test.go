@@ -61,7 +61,7 @@ func firstAnswer(t *testing.T, s *lab.Server, q lab.Question) time.Duration {
 	return time.Since(begin)
 }
 
-// startup measures a server that starts with much, from the source, and from its own copy on disk once it has one.
+// startup measures a server that starts with a lot, from the source, and from its own copy on disk once it has one.
 func startup(t *testing.T, what string, q lab.Question, source ...string) {
 	t.Helper()
 	s := lab.NewServer(t, "measured", append(source, "--state", t.TempDir())...)
@@ -124,13 +124,12 @@ func fillPolicies(t *testing.T, m *lab.Member, n int) *lab.Gateway {
 	return g
 }
 
-// policyEndpoint is the address of the i-th endpoint: all are different, as an address twice is refused.
+// policyEndpoint is the address of the i-th endpoint. All are different, as a duplicate address is refused.
 func policyEndpoint(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 }
 
-// TestMeasurePutToAnswer measures the time from sending a put to etcd to the changed answer of two servers, 1,000
-// times.
+// TestMeasurePutToAnswer measures, 1,000 times, the time from a put to etcd until two servers answer with the change.
 func TestMeasurePutToAnswer(t *testing.T) {
 	measuring(t)
 	const policies, changes = 10_000, 1_000
@@ -148,10 +147,10 @@ func TestMeasurePutToAnswer(t *testing.T) {
 		defer c.Close()
 		conns = append(conns, c)
 	}
-	took := make([][]time.Duration, len(servers)+1) // the last is both
+	took := make([][]time.Duration, len(servers)+1) // the last is for both
 	for n := range changes {
-		// A client without a location gets the pools as listed, so that of eu, and either of its two endpoints: asking
-		// on until the changed one is drawn takes one more query on average.
+		// A client without a location gets the pools as listed, so the one of eu, and either of its two endpoints.
+		// Asking until the changed one is drawn takes one more query on average.
 		i := n * 7919 % policies
 		want := netip.AddrFrom4([4]byte{172, 16 + byte(n>>16), byte(n >> 8), byte(n)})
 		q := lab.Question{Name: fmt.Sprintf("p%d.example.test", i), Qtype: dns.TypeA}
@@ -250,8 +249,8 @@ func TestMeasureStartRecords(t *testing.T) {
 	})
 }
 
-// TestMeasureVerdict measures the time from an endpoint's death to the changed answer of two servers, by interval. An
-// endpoint dies as a process does: its port refuses, and connections that are open are reset.
+// TestMeasureVerdict measures the time from an endpoint's death until the answers of two servers change, by interval.
+// An endpoint dies like a process: its port refuses, and open connections are reset.
 func TestMeasureVerdict(t *testing.T) {
 	measuring(t)
 	const rounds = 10
@@ -293,7 +292,7 @@ func TestMeasureVerdict(t *testing.T) {
 				lab.Expect(t, time.Minute, s.DNS, lab.WWW, want)
 			}
 		}
-		for _, s := range servers { // both have reported: a vote that is missing would make the first round shorter
+		for _, s := range servers { // both have reported: a missing vote would make the first round shorter
 			lab.Until(t, time.Minute, "two votes", func() error {
 				_, body, err := s.Get("/api/v1/status")
 				if err == nil && strings.Count(body, `"state":"up"`) < 4 {
@@ -305,7 +304,7 @@ func TestMeasureVerdict(t *testing.T) {
 		both("127.0.0.1")
 		var out, back []time.Duration
 		for range rounds {
-			// death comes at any phase of the probes, not right after the one that saw it back
+			// The endpoint dies at any phase of the probes, not right after the one that saw it back.
 			<-time.After(rand.N(interval))
 			begin := time.Now()
 			endpoint.Close()

@@ -86,7 +86,7 @@ func TestFolderServed(t *testing.T) {
 	}
 }
 
-// TestFolderFollowed changes files below a running server; a broken one costs what is in it its newest version only.
+// TestFolderFollowed changes files of a running server. A broken file only keeps its own content from changing.
 func TestFolderFollowed(t *testing.T) {
 	dir := lab.Folder(t, map[string]string{"example.test.zone": lab.MasterFile, "www.yaml": lab.PolicyFile})
 	s := lab.Serve(t, "files", "--files", dir)
@@ -123,7 +123,7 @@ func TestFolderFollowed(t *testing.T) {
 	lab.Expect(t, 10*time.Second, s.DNS, www, "192.0.2.10", "192.0.2.11")
 }
 
-// TestHangup holds what SIGHUP does: a folder is read again, and what an operator took out of it on purpose goes.
+// TestHangup: at SIGHUP a server reads its folder again, and whatever an operator removed from it on purpose goes.
 func TestHangup(t *testing.T) {
 	dir := lab.Folder(t, map[string]string{"example.test.zone": lab.MasterFile, "www.yaml": lab.PolicyFile})
 	s := lab.Serve(t, "files", "--files", dir)
@@ -150,8 +150,7 @@ func TestHangup(t *testing.T) {
 	lab.Expect(t, 10*time.Second, s.DNS, www, "REFUSED")
 }
 
-// TestTerminate holds that SIGTERM ends a server with status 0, under load and without losing a query that it had
-// received.
+// TestTerminate: SIGTERM ends a server with status 0, under load, and no query that it had received is lost.
 func TestTerminate(t *testing.T) {
 	s := lab.Serve(t, "files", "--files", lab.Folder(t, map[string]string{"example.test.zone": lab.MasterFile}))
 	answered := make(chan int)
@@ -180,7 +179,7 @@ func TestTerminate(t *testing.T) {
 	}
 }
 
-// TestUsage holds exit status 2 and a word on what to do for what cannot be started.
+// TestUsage: what cannot be started exits with status 2, and says what to do.
 func TestUsage(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -202,7 +201,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestPortTaken holds that a server that cannot have its port says so and ends.
+// TestPortTaken: a server that cannot have its port says so, and ends.
 func TestPortTaken(t *testing.T) {
 	dir := lab.Folder(t, map[string]string{"example.test.zone": lab.MasterFile})
 	s := lab.Serve(t, "first", "--files", dir)
@@ -213,8 +212,8 @@ func TestPortTaken(t *testing.T) {
 	lab.Still(t, s.DNS, lab.Question{Name: "mail.example.test", Qtype: dns.TypeA}, "192.0.2.25")
 }
 
-// TestGeoReplaced changes the geo database below a running server: the new one counts without a restart, and a broken
-// one is refused with the old one kept.
+// TestGeoReplaced changes the geo database of a running server. The new one is used without a restart. A broken one is
+// refused, and the old one stays.
 func TestGeoReplaced(t *testing.T) {
 	resources := `kind: Zone
 name: example.test

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package operate does what an operator does: files in a folder and keys in etcd, verbs and their exit codes,
-// terminals, and machines on which something is not as it usually is.
+// Package operate does what operators do: with files in a folder, keys in etcd, verbs and their exit codes, terminals,
+// and machines that are unusual in some way.
 package operate
 
 import (

@@ -10,8 +10,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestExplainAt asks what was answered before a drain, a change and a restart: it is what explain said then. Of the
-// time in which no server ran, it is said that none did.
+// TestExplainAt asks for answers from before a drain, a change and a restart, and gets what explain said at that time.
+// For a time without a running server, it says that none ran.
 func TestExplainAt(t *testing.T) {
 	m, state := lab.Filled(t), t.TempDir()
 	s := lab.Serve(t, "one", "--etcd", m.Client, "--state", state)

@@ -16,8 +16,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// mountsApart is the command that gives what follows it mounts of its own, which it changes before; what is in "$1" is
-// the folder of --state.
+// mountsApart is a command that gives the command behind it mounts of its own, and changes them first. "$1" is the
+// folder of --state.
 func mountsApart(state, mounts string) []string {
 	return []string{
 		"unshare", "-m", "sh", "-ec", "mount --make-rprivate /; " + mounts + `; shift; exec "$@"`, "sh",
@@ -25,16 +25,16 @@ func mountsApart(state, mounts string) []string {
 	}
 }
 
-// TestOddPlaces starts servers where something is not as it usually is: a read-only root, no /proc, a folder of --state
-// that is full, or is a link, or has links in it. Each answers, says what it cannot do, and ends when it is told to;
-// and nothing is written through a link.
+// TestOddPlaces starts servers in unusual places: on a read-only root, without /proc, with a folder of --state that is
+// full, is a link, or has links in it. Each answers, says what it cannot do, and ends when it is told to. Nothing is
+// written through a link.
 func TestOddPlaces(t *testing.T) {
 	lab.NeedRoot(t)
 	type place struct {
 		name string
-		// how the mounts of the server are changed; "": they are not
+		// how the server's mounts are changed; "": not at all
 		mounts string
-		before func(t *testing.T, state string)                // makes what is there
+		before func(t *testing.T, state string)                // makes the files
 		kept   bool                                            // the copy can be written
 		says   string                                          // in its log
 		after  func(t *testing.T, s *lab.Server, state string) // while it runs
@@ -59,7 +59,7 @@ func TestOddPlaces(t *testing.T) {
 			mounts: `mount -t tmpfs -o size=64k none "$1"; cat /dev/zero > "$1/filler" || true`,
 			says:   "no space left on device",
 			after: func(t *testing.T, s *lab.Server, state string) {
-				// Its files, seen through the process, as the mount is its own.
+				// Its files, seen through the process, because the mount is its own.
 				inside := fmt.Sprintf("/proc/%d/root%s/", s.Process.Cmd.Process.Pid, state)
 				if err := os.Remove(inside + "filler"); err != nil {
 					t.Fatal(err)
@@ -179,8 +179,8 @@ func TestOddPlaces(t *testing.T) {
 	}
 }
 
-// TestLockIsALink holds that a lock which is a link is refused: two folders would have one lock, or a file would be
-// made wherever it leads.
+// TestLockIsALink: a lock that is a link is refused. Or else two folders could share a lock, or a file could be made
+// wherever the link leads.
 func TestLockIsALink(t *testing.T) {
 	dir := t.TempDir()
 	symlink(t, filepath.Join(dir, "elsewhere"), filepath.Join(dir, "lock"))

@@ -20,7 +20,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestPutIsAnswered puts, changes and deletes resources with etcdctl: each is in the answers without a restart.
+// TestPutIsAnswered puts, changes and deletes resources with etcdctl. Each change reaches the answers without a
+// restart.
 func TestPutIsAnswered(t *testing.T) {
 	m := lab.Filled(t)
 	s := lab.Serve(t, "one", "--etcd", m.Client)
@@ -48,9 +49,9 @@ func TestPutIsAnswered(t *testing.T) {
 	lab.Expect(t, 10*time.Second, s.DNS, lab.Question{Name: "new.example.test", Qtype: dns.TypeTXT}, "NXDOMAIN")
 }
 
-// TestStandstill stops a server for longer than its watches may say nothing, as a host does that is moved or out of
-// memory. What has come meanwhile is told as it stands in the sockets; nothing was cut off, and nothing is listed anew:
-// a list would not show which vantages have lived on.
+// TestStandstill stops a server for longer than its watches may be silent, like a host that is migrated or out of
+// memory. Whatever has come meanwhile is still in the sockets, and is delivered in order. Nothing was cut off, and
+// nothing is listed anew: a list would not show which vantages were alive all the while.
 func TestStandstill(t *testing.T) {
 	m := lab.Filled(t)
 	s := lab.Serve(t, "one", "--etcd", m.Client)
@@ -76,8 +77,7 @@ func TestStandstill(t *testing.T) {
 	}
 }
 
-// TestBadValue holds that a bad value costs its own resource the newest version, shows in status, heals, and nothing
-// else.
+// TestBadValue: a bad value only keeps its own resource from changing. It shows in the status, and it heals.
 func TestBadValue(t *testing.T) {
 	m := lab.Filled(t)
 	s := lab.Serve(t, "one", "--etcd", m.Client)
@@ -121,7 +121,7 @@ func TestBadValue(t *testing.T) {
 	})
 }
 
-// TestDrainAndRestore takes a region out by word and brings it back; with a time, it comes back by itself.
+// TestDrainAndRestore drains a region by a command and restores it. With a time, it comes back by itself.
 func TestDrainAndRestore(t *testing.T) {
 	m := lab.Filled(t)
 	s := lab.Serve(t, "one", "--etcd", m.Client)
@@ -177,12 +177,12 @@ func TestLifeWithoutEtcd(t *testing.T) {
 	if code := s.Process.Terminate(t); code != 0 {
 		t.Errorf("SIGTERM without etcd: exit status %d, want 0", code)
 	}
-	s.Start(t) // nothing but the copy on disk
+	s.Start(t) // with nothing but the copy on disk
 	s.Ready(t)
 	lab.Still(t, s.DNS, lab.WWW, "192.0.2.12")
 	lab.Still(t, s.DNS, lab.Question{Name: "nope.example.test", Qtype: dns.TypeA}, "NXDOMAIN")
 
-	s.Process.Kill() // and once more, this time without a goodbye
+	s.Process.Kill() // once more, without a goodbye
 	s.Start(t)
 	s.Ready(t)
 	lab.Still(t, s.DNS, lab.WWW, "192.0.2.12")
@@ -193,7 +193,7 @@ func TestLifeWithoutEtcd(t *testing.T) {
 	lab.Expect(t, 30*time.Second, s.DNS, lab.WWW, "192.0.2.13")
 }
 
-// TestNotReadyWithoutAnything holds that a server which never had a snapshot is alive, but not ready, until etcd comes.
+// TestNotReadyWithoutAnything: a server that never had a snapshot is alive, but not ready until etcd comes.
 func TestNotReadyWithoutAnything(t *testing.T) {
 	lab.Need(t, "etcd", "etcdctl")
 	client, peer := lab.LoopbackPort(t), lab.LoopbackPort(t)
@@ -224,8 +224,8 @@ func TestNotReadyWithoutAnything(t *testing.T) {
 	lab.LeewardOK(t, "", "healthcheck", "--admin", s.Admin)
 }
 
-// TestGuard deletes a zone's records behind Leeward's back: held and reported, until accepted. What `leeward delete`
-// does on purpose goes through.
+// TestGuard deletes a zone's records behind Leeward's back. The deletion is held back and reported until it is
+// accepted. What `leeward delete` removes on purpose goes.
 func TestGuard(t *testing.T) {
 	m := lab.Filled(t)
 	s := lab.Serve(t, "one", "--etcd", m.Client)
@@ -292,7 +292,7 @@ func TestGuard(t *testing.T) {
 	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "NXDOMAIN")
 }
 
-// TestAgreement runs two servers with monitored endpoints on loopback: both come to the same verdicts when one endpoint
+// TestAgreement runs two servers with monitored endpoints on loopback. Both come to the same verdicts when one endpoint
 // goes down and comes back, and a third vantage without DNS takes part.
 func TestAgreement(t *testing.T) {
 	m := lab.Filled(t)
@@ -375,7 +375,7 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
-// TestExternalReports puts a report with etcdctl for a monitor of the kind external.
+// TestExternalReports puts a report with etcdctl, for a monitor of the kind external.
 func TestExternalReports(t *testing.T) {
 	m := lab.Filled(t)
 	m.Put(t, "monitors/outside", `{"external":{},"interval":"1s","timeout":"500ms"}`)

@@ -21,7 +21,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// wide has names, addresses and texts that are longer than a terminal has room for beside each other.
+// wide has names, addresses and texts too long for a terminal to show side by side.
 const wide = `kind: Zone
 name: long-names-of-a-customer.example.test
 nameservers: [ns1.frankfurt-am-main.elsewhere.invalid, ns2.san-francisco.elsewhere.invalid, ns3.kuala-lumpur.elsewhere.invalid]
@@ -59,8 +59,8 @@ rules:
 {kind: Override, name: endpoint/balancers-of-frankfurt-am-main/balancer-number-1, state: drain, until: 2099-01-01T00:00:00Z, reason: the fans of the second power supply are being exchanged by the provider's people}
 `
 
-// TestTerminals has each verb print for people on terminals of 80 and of 100 columns: no line is wider, and no address
-// is there in part. An address is whole if the same verb prints it into a pipe, where nothing is folded.
+// TestTerminals: each verb prints for people on terminals of 80 and of 100 columns. No line is wider, and no address is
+// cut. An address is whole if the same verb prints it into a pipe, where nothing is folded.
 func TestTerminals(t *testing.T) {
 	etcd := lab.StartEtcd(t)
 	dir := t.TempDir()
@@ -77,7 +77,7 @@ func TestTerminals(t *testing.T) {
 		}
 		return nil
 	})
-	for range 50 { // or simulate has nothing to say
+	for range 50 { // or else simulate has nothing to say
 		if _, err := lab.Ask(nil, s.DNS, lab.Question{Name: name, Qtype: dns.TypeAAAA}); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestTerminals(t *testing.T) {
 	}
 	t.Run("demo", func(t *testing.T) {
 		t.Parallel()
-		// All of the demo's addresses are of loopback: some are shown in a part that says so.
+		// All of the demo's addresses are loopback addresses. Some are shown in part, with a sign that says so.
 		fits(t, onTerminal(t, 80, "demo", "--for", "2s"), 80, nil)
 	})
 	t.Run("demo_once", func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestTerminals(t *testing.T) {
 	})
 }
 
-// onTerminal returns what a verb prints on a terminal of so many columns.
+// onTerminal returns what a verb prints on a terminal of that many columns.
 func onTerminal(t *testing.T, columns int, args ...string) string {
 	t.Helper()
 	master, slave := openTerminal(t, columns)
@@ -200,7 +200,7 @@ var (
 	timeOfDay   = regexp.MustCompile(`^[0-9]+:[0-9]{2}:[0-9]{2}$`)
 )
 
-// addressesIn returns all that looks like an address in a text.
+// addressesIn returns everything in a text that looks like an address.
 func addressesIn(text string) map[string]bool {
 	all := map[string]bool{}
 	for _, a := range addressLike.FindAllString(text, -1) {
@@ -209,8 +209,8 @@ func addressesIn(text string) map[string]bool {
 	return all
 }
 
-// fits holds that no line of what was shown is wider than the terminal, unless it is one word, and that addresses are
-// those that there are, or, where they are not known, that nothing is cut without a sign.
+// fits checks that no line on the terminal is too wide, unless it is one word. All addresses must be known ones. If the
+// addresses are not known, nothing may be cut without a sign.
 func fits(t *testing.T, shown string, columns int, whole map[string]bool) {
 	t.Helper()
 	shown = escapes.ReplaceAllString(strings.ReplaceAll(shown, "\r", ""), "")

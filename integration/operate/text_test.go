@@ -13,7 +13,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// documents are the small world again, as a person writes it.
+// documents are the small world again, in the form that a person writes.
 const documents = `# a comment
 kind: Zone
 name: example.test
@@ -39,8 +39,7 @@ rules:
   - failover: [www-eu]
 `
 
-// TestApply holds the way of a change: a dry run, a diff, what is refused and why, prune, and that what is put comes
-// back.
+// TestApply follows a change: a dry run, a diff, what is refused and why, prune, and reading back what was put.
 func TestApply(t *testing.T) {
 	m := lab.StartEtcd(t)
 	etcd := []string{"--etcd", m.Client}
@@ -84,7 +83,7 @@ func TestApply(t *testing.T) {
 		}
 	}
 
-	// What get prints is what apply takes.
+	// apply accepts what get prints.
 	for _, format := range []string{"yaml", "json"} {
 		all := lab.LeewardOK(t, "", with("get", "-o", format)...)
 		if o := lab.Leeward(t, all, with("apply", "-f", "-", "--dry-run", "--prune")...); o.Code != 0 ||
@@ -95,7 +94,7 @@ func TestApply(t *testing.T) {
 
 	without := documents[:strings.Index(documents, "---\nkind: Policy")]
 	lab.LeewardOK(t, without, with("apply", "-f", "-")...)
-	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "192.0.2.1") // not named is not deleted
+	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "192.0.2.1") // a resource that is not named is not deleted
 	for _, least := range []string{"", "# nothing\n", without} {
 		if o := lab.Leeward(t, least, with("apply", "-f", "-", "--prune")...); o.Code != 1 {
 			t.Errorf("apply --prune of %q takes a policy that is answering: %v", least, o)
@@ -115,8 +114,8 @@ func TestApply(t *testing.T) {
 	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "NXDOMAIN")
 }
 
-// TestAppliersDoNotLoseChanges lets two appliers write at once, each its own records, again and again: all are there in
-// the end.
+// TestAppliersDoNotLoseChanges lets two appliers write at once, each its own records, again and again. In the end all
+// are there.
 func TestAppliersDoNotLoseChanges(t *testing.T) {
 	m := lab.StartEtcd(t)
 	lab.LeewardOK(t, documents, "apply", "--etcd", m.Client, "-f", "-")
@@ -138,7 +137,7 @@ func TestAppliersDoNotLoseChanges(t *testing.T) {
 	}
 }
 
-// TestCheck reads a folder offline: fine ones pass, and each fault is told with file, line and what to do.
+// TestCheck reads folders offline. Valid ones pass, and each fault is reported with file, line and what to do.
 func TestCheck(t *testing.T) {
 	dir := lab.Folder(t, map[string]string{"all.yaml": documents})
 	lab.LeewardOK(t, "", "check", "-f", dir)
@@ -160,7 +159,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestImportExport takes a master file in and gets it out again: the same from the second time on, and served.
+// TestImportExport imports a master file and exports it again. From the second time on it is the same, and it is
+// served.
 func TestImportExport(t *testing.T) {
 	m := lab.StartEtcd(t)
 	s := lab.NewServer(t, "one", "--etcd", m.Client)
