@@ -16,9 +16,9 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestClients has dig and kdig ask as people do, over UDP and TCP, with cookies, NSID, client subnet, DNSSEC's DO,
-// options that nobody knows, other EDNS versions, several questions on one connection. What they print is
-// testdata/clients.txt, but for what is different each time.
+// TestClients: dig and kdig ask as people do, over UDP and TCP, with cookies, NSID, client subnet, DNSSEC's DO, unknown
+// options, other EDNS versions, and several questions on one connection. testdata/clients.txt has what they print,
+// except for what differs each time.
 func TestClients(t *testing.T) {
 	lab.Need(t, "dig", "kdig")
 	dir := t.TempDir()
@@ -90,7 +90,7 @@ var changing = []struct {
 	{regexp.MustCompile(`^\n+`), ""},
 }
 
-// asEachTime is what a client printed without what is different each time, and without empty lines.
+// asEachTime returns what a client printed, without what differs each time, and without empty lines.
 func asEachTime(s string) string {
 	for _, c := range changing {
 		s = c.re.ReplaceAllString(s, c.by)

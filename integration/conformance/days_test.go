@@ -18,10 +18,10 @@ import (
 
 var days = flag.Int("days", 2, "how many days a signer and its servers live in TestSignedForDays, 2 at least")
 
-// TestSignedForDays has a signer, an edge without keys and a server with keys live for days, by a clock of their own
-// that moves on by eight hours at a time. Health and records change all the while. Then the signer is away for as long
-// again, up to twelve days, the edge starts anew meanwhile, and the signer comes back. What they answer is held against
-// the validator of this room at that time, and against a server that does not sign.
+// TestSignedForDays: a signer, an edge without keys and a server with keys live for days, by a clock of their own that
+// moves on by eight hours at a time. Health and records change all the while. Then the signer is away for as long
+// again, up to twelve days. The edge restarts meanwhile, and the signer comes back. This room's validator judges what
+// they answer at that time, and it is compared with the answers of a server that does not sign.
 func TestSignedForDays(t *testing.T) {
 	const step = 8 * time.Hour
 	m, dir, keys, names := lab.StartEtcd(t), t.TempDir(), t.TempDir(), resolver(t)
@@ -29,7 +29,7 @@ func TestSignedForDays(t *testing.T) {
 		lab.LeewardOK(t, "", "key", "generate", origin, "--keys", keys)
 	}
 	v := &validator{keys: keysOf(t, keys), open: []string{"open.steer.test."}}
-	// A drill of theirs would have ended by their clock.
+	// A drill would have ended by their clock.
 	states := healthStates[:len(healthStates)-2]
 	marked := 0
 	documents := func() string {
@@ -41,7 +41,7 @@ func TestSignedForDays(t *testing.T) {
 		marked++
 		lab.Write(t, filepath.Join(dir, "all.yaml"), steeredText("dnssec: {enabled: true}\n",
 			"dnssec: {enabled: true, nsec3: true}\n", documents()))
-		if o := m.Ctl(t, "", "del", "--prefix", "/leeward/overrides/"); o.Code != 0 { // which are never pruned
+		if o := m.Ctl(t, "", "del", "--prefix", "/leeward/overrides/"); o.Code != 0 { // overrides are never pruned
 			t.Fatal(o)
 		}
 		lab.LeewardOK(t, "", "apply", "-f", dir, "--prune", "--etcd", m.Client)
@@ -62,7 +62,7 @@ func TestSignedForDays(t *testing.T) {
 	}
 	plain := lab.NewServer(t, "plain", "--files", plainDir, "--resolver", names)
 
-	// left is how long the signature of a zone's SOA is valid at a server.
+	// left is how long the signature of a zone's SOA on a server is still valid.
 	left := func(s *lab.Server, origin string) (time.Duration, error) {
 		msg := new(dns.Msg)
 		msg.SetQuestion(origin, dns.TypeSOA)
@@ -101,7 +101,7 @@ func TestSignedForDays(t *testing.T) {
 			})
 		}
 		for _, s := range []*lab.Server{edge, whole} {
-			least := 308 * time.Hour // at the end of a day: 14 days less that day, and 3 h that they begin before it
+			least := 308 * time.Hour // at a day's end: 14 days less that day, and begun 3 h early
 			if s == edge {
 				least -= away
 			}

@@ -25,13 +25,13 @@ var (
 )
 
 const (
-	batchZones = 200 // zones that the servers have at a time
+	batchZones = 200 // zones on the servers at a time
 	silences   = 20  // unanswered questions that end the test
 )
 
-// TestDifferential holds Leeward to what BIND, NSD and Knot agree on: the four serve the same generated zones and are
-// asked the same questions, and where the three give the same answer, Leeward gives it, too. Where they do not, the
-// disagreement is of a kind that docs/dns.md has a line for.
+// TestDifferential: Leeward answers as BIND, NSD and Knot do if these agree. All four serve the same generated zones
+// and get the same questions. If the three give the same answer, Leeward gives it, too. If they do not, docs/dns.md has
+// a line for that kind of disagreement.
 //
 //	go test ./integration/conformance -run TestDifferential -differ.seed 0 -differ.zones 20000
 func TestDifferential(t *testing.T) {
@@ -46,7 +46,7 @@ func TestDifferential(t *testing.T) {
 	for number := uint64(0); d.zones < *differZones; number++ {
 		var families []*family
 		for zones := 0; zones < batchZones && d.zones < *differZones; {
-			// A family depends on the seed and on its place only, so that any one can be made again.
+			// A family depends only on the seed and its place, so that any one can be made again.
 			w := makeFamily(rand.New(rand.NewPCG(seed, number<<32|uint64(len(families))))).rebased(len(families))
 			families = append(families, w)
 			zones += len(w.zones)
@@ -56,7 +56,7 @@ func TestDifferential(t *testing.T) {
 		if d.silent.Load() > silences {
 			t.Fatalf("too many questions stay without an answer:\n%s", d.silence)
 		}
-		if len(d.cases) >= 200 { // enough to see that something is wrong
+		if len(d.cases) >= 200 { // enough to see what is wrong
 			break
 		}
 	}
@@ -69,29 +69,29 @@ func TestDifferential(t *testing.T) {
 	d.report(t)
 }
 
-// differential is what one run counts.
+// differential is the counts of one run.
 type differential struct {
 	zones                int
 	asked, alike, unlike atomic.Int64
 	explained            atomic.Int64
-	unexplained          atomic.Int64 // of which the explanation is another answer
+	unexplained          atomic.Int64 // of these, the explanation has another answer
 
 	silent atomic.Int64 // questions that a server did not answer
 
 	mu      sync.Mutex
-	silence string // the first of those
+	silence string // the first of these
 	cases   []*difference
 	kinds   map[string]*kindCount
 }
 
-// difference is an answer that is not what the three agree on.
+// difference is an answer that differs from the one that the three agree on.
 type difference struct {
 	family  *family // with its base
 	probe   probe
 	replies [servers]*reply
 }
 
-// kindCount is how often the three disagreed in one way, and who stood with whom.
+// kindCount is how often the three disagreed in one way, and who agreed with whom.
 type kindCount struct {
 	total   int
 	groups  map[string]int
@@ -141,7 +141,7 @@ func (d *differential) batch(t *testing.T, families []*family) {
 	wg.Wait()
 }
 
-// explain holds what Leeward explains of a question against what it answered.
+// explain compares Leeward's explanation of a question with its answer.
 func (d *differential) explain(t *testing.T, client *http.Client, admin string, w *family, p probe, r [servers]*reply) {
 	d.explained.Add(1)
 	differ, err := explained(client, admin, p, r[ours])
@@ -150,7 +150,7 @@ func (d *differential) explain(t *testing.T, client *http.Client, admin string, 
 	}
 }
 
-// judge notes what came of one question.
+// judge notes the result of one question.
 func (d *differential) judge(w *family, p probe, r [servers]*reply) {
 	for i, one := range r {
 		if one.fault == noResponse && d.silent.Add(1) <= 3 {
@@ -191,7 +191,7 @@ func agree(r [servers]*reply) bool {
 	return len(differences(r[bind], r[nsd])) == 0 && len(differences(r[bind], r[knot])) == 0
 }
 
-// groups says who stands with whom, as "bind=knot nsd leeward".
+// groups says who agrees with whom, as "bind=knot nsd leeward".
 func groups(r [servers]*reply) string {
 	var out []string
 	done := [servers]bool{}
@@ -212,7 +212,7 @@ func groups(r [servers]*reply) string {
 	return strings.Join(out, " ")
 }
 
-// transcriptOf is a case as a person reads it.
+// transcriptOf formats a case for people.
 func transcriptOf(w *family, p probe, r [servers]*reply) string {
 	var b strings.Builder
 	for _, z := range w.zones {
@@ -230,7 +230,7 @@ func repliesOf(p probe, r [servers]*reply) string {
 	return b.String()
 }
 
-// report prints the disagreements among the three, and holds that each kind has its line in docs/dns.md.
+// report prints the disagreements of the three. docs/dns.md must have a line for each kind.
 func (d *differential) report(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/dns.md")
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// rawProbe is a message that need not be a good one, made octet by octet of words such as
-// "www.example.test A edns version=1 option=65001:abcd". Words, after the name and the type ("-" for no question):
+// rawProbe is a message that need not be valid, made octet by octet from words such as "www.example.test A edns
+// version=1 option=65001:abcd". Words, after the name and the type ("-" for no question):
 //
 //	rd cd ad aa tc z qr opcode=N rcode=N class=NAME qdcount=N trailing=N
 //	edns size=N version=N do flags=HEX xrcode=N owner=NAME section=answer|authority twice
@@ -30,10 +30,10 @@ type rawProbe struct {
 
 const (
 	clientCookie = "0123456789abcdef"
-	otherCookie  = clientCookie + "0100000012345678fedcba9876543210" // of a secret that nobody has
+	otherCookie  = clientCookie + "0100000012345678fedcba9876543210" // of an unknown secret
 )
 
-// wants says whether the words have this one.
+// has says whether the probe has a word.
 func (p rawProbe) has(word string) bool { return slices.Contains(strings.Fields(p.words), word) }
 
 // pack makes the message.
@@ -200,8 +200,8 @@ func (p rawProbe) pack(id uint16) ([]byte, error) {
 	return append(m, make([]byte, trailing)...), nil
 }
 
-// summary is a reply in words: RCODE, header bits, TC, counts, the OPT record with what its options say. What is
-// different each time (a cookie) or for each server (a name) is there as what it is.
+// summary is a reply in words: RCODE, header bits, TC, counts, and the OPT record with its options. Whatever differs
+// each time (a cookie) or for each server (a name) is there by kind.
 func (p rawProbe) summary(wire []byte) string {
 	var m dns.Msg
 	if err := m.Unpack(wire); err != nil {
@@ -283,8 +283,9 @@ func (p rawProbe) summary(wire []byte) string {
 	return strings.Join(words, " ")
 }
 
-// alike is what of a summary is compared among servers: not how large a datagram each takes, what it is called, for how
-// long it keeps a connection, what it says beside the RCODE (RFC 8914), nor how much of a truncated answer it sends.
+// alike is the part of a summary that is compared among servers. It leaves out how large a datagram a server accepts,
+// its name, for how long it keeps a connection, what it says beside the RCODE (RFC 8914), and how much of a truncated
+// answer it sends.
 func alike(summary string) string {
 	words := strings.Fields(summary)
 	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "opt=") }); i >= 0 {

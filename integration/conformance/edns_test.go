@@ -24,7 +24,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew, as things are now; read the difference")
 
-// ednsZone is what is asked about: an answer of any size between the limits.
+// ednsZone is the zone of the probes: it has an answer of any size between the limits.
 func ednsZone() string {
 	var b strings.Builder
 	b.WriteString("$TTL 300\n@ SOA ns1 hostmaster 1 3600 900 86400 300\n@ NS ns1\nns1 A 192.0.2.53\nwww A 192.0.2.1\n")
@@ -59,8 +59,8 @@ rules:
 
 // TestEDNS sends what a compliance tester would send (RFC 6891 section by section, the probes of ISC's ednscomp and of
 // the DNS flag days, cookies, client subnet, NSID, keepalive), over UDP and over TCP, and compares the replies with
-// testdata/edns.txt, a line a probe. BIND, NSD and Knot are asked the same: what they agree on, Leeward does, but for
-// the lines that say "alone". Each line on which the four are not alike has its row in docs/dns.md, with what each of
+// testdata/edns.txt, one line for each probe. BIND, NSD and Knot are asked the same. Leeward does what they agree on,
+// except for the lines that say "alone". If the four differ on a line, docs/dns.md has a row for it, with what each of
 // them says.
 func TestEDNS(t *testing.T) {
 	needPeers(t)
@@ -81,7 +81,7 @@ func TestEDNS(t *testing.T) {
 	_, section, _ := strings.Cut(string(doc), "### EDNS, probe by probe\n")
 	said := rowsOf(section)
 	var out strings.Builder
-	rows := map[string][]string{} // what the four say: names of probes
+	rows := map[string][]string{} // the words of the four: names of probes
 	var order []string
 	probes := 0
 	for number, line := range strings.Split(strings.TrimRight(string(text), "\n"), "\n") {
@@ -159,7 +159,7 @@ func TestEDNS(t *testing.T) {
 	}
 }
 
-// rowsOf reads the table of docs/dns.md: for each name in a first cell, the next four.
+// rowsOf reads the table of docs/dns.md: for each name in a first cell, the next four cells.
 func rowsOf(section string) map[string]string {
 	said := make(map[string]string)
 	for line := range strings.Lines(section) {
@@ -177,7 +177,7 @@ func rowsOf(section string) map[string]string {
 
 var addressOfECS = regexp.MustCompile(`ecs=[^ ]*/`)
 
-// cellOf is what one server says, in a table: of an ECS option its scope only.
+// cellOf is what one server says, in a table. Of an ECS option it has only the scope.
 func cellOf(udp, tcp string) string {
 	if udp, tcp = alike(udp), alike(tcp); udp != tcp {
 		udp += "; TCP: " + tcp
@@ -185,8 +185,8 @@ func cellOf(udp, tcp string) string {
 	return addressOfECS.ReplaceAllString(udp, "ecs=")
 }
 
-// reply sends a probe to server i and returns what comes back, in words. A plain query goes after it: once that is
-// answered, a reply is there or does not come.
+// reply sends a probe to server i and returns what comes back, in words. A plain query follows it. Once that is
+// answered, a reply to the probe has arrived, or will not come.
 func (q *quartet) reply(t *testing.T, i int, network string, p rawProbe) string {
 	t.Helper()
 	c, err := net.DialTimeout(network, q.addresses[i], 20*time.Second)
@@ -238,14 +238,14 @@ func (q *quartet) reply(t *testing.T, i int, network string, p rawProbe) string 
 				t.Errorf("%s: %d octets; the client takes %d", p.name, len(got), p.room())
 			}
 			return p.summary(got)
-		case after: // what is answered aside may be overtaken
+		case after: // an answer that is made aside may be overtaken
 			answered = true
 			c.SetDeadline(time.Now().Add(grace))
 		}
 	}
 }
 
-// room is how many octets a UDP response to the probe may have.
+// room is the largest size of a UDP response to the probe, in octets.
 func (p rawProbe) room() int {
 	if !strings.Contains(p.words, "size=") && !p.has("edns") {
 		return 1232 // any of the other words brings an OPT record, or the answer is short

@@ -17,9 +17,8 @@ import (
 var differExplain = flag.Int("differ.explain", 10,
 	"of how many questions of the differential test one is explained as well; 1: all, 0: none")
 
-// explained compares what the server explains of a question with what it answered, and returns how they differ; "":
-// they do not. Of a truncated answer nothing but the header is known, and it has no counterpart: explanations are as
-// over TCP.
+// explained compares the server's explanation of a question with its answer, and returns the difference, "" if there is
+// none. Only the header of a truncated answer is known, and so it is not compared: explanations are as over TCP.
 func explained(client *http.Client, admin string, p probe, r *reply) (string, error) {
 	if r.fault != "" || r.tc {
 		return "", nil

@@ -28,16 +28,14 @@ type zoneText struct {
 	records []record
 }
 
-// family is some zones that have to do with each other, and what is asked of them. All their names end in its base, so
-// that many families live in one server without meeting, and one family can be there in many variants while it is
-// shrunk.
+// family is some related zones, and the questions about them. All their names end in its base. So many families live in
+// one server without meeting, and many variants of one family can live there while it is shrunk.
 type family struct {
 	zones  []zoneText
 	probes []probe
 }
 
-// base is what the names of a family end in as it is made; named gives the family a base of its own, of the same
-// length.
+// base is the end of a family's names when it is made. named gives the family a base of its own, of the same length.
 const base = "x00000.test."
 
 func (w *family) rebased(n int) *family {
@@ -130,7 +128,7 @@ func unique(names []string) []string {
 	return out
 }
 
-// label is one label: from a few, so that names meet, and now and then an odd one.
+// label is one label: mostly one of a few, so that names meet, and now and then an odd one.
 func (g *maker) label() string {
 	if g.chance(85) {
 		return pick(g, "a", "b", "c", "d", "www", "ns", "mail", "dn", "_tcp", "e")
@@ -139,7 +137,7 @@ func (g *maker) label() string {
 		"xn--bcher-kva", "1", "-", strings.Repeat("l", 63), `\*`)
 }
 
-// name is a name in the zone that is being made: a known one, one near it, or a new one.
+// name is a name in the zone that is being made: a known one, one close to it, or a new one.
 func (g *maker) name() string {
 	switch n := g.IntN(10); {
 	case n < 4 && len(g.known) > 0:
@@ -154,7 +152,7 @@ func (g *maker) name() string {
 	return name
 }
 
-// under is a name one label below, as long as there is room.
+// under is a name one label below, if there is room.
 func (g *maker) under(name string) string {
 	if n := g.label() + "." + name; wireSize(n) <= 240 {
 		return n
@@ -186,7 +184,7 @@ func canonical(name string) string {
 	return strings.ToLower(text)
 }
 
-// target is a name for RDATA: mostly in the zone, else in another of this family, or nobody's.
+// target is a name for RDATA: mostly in the zone, or else in another zone of this family, or nobody's.
 func (g *maker) target() string {
 	switch n := g.IntN(20); {
 	case n < 13:
@@ -207,7 +205,7 @@ func (g *maker) add(owner string, ttl int, rrtype, data string) {
 
 func (g *maker) ttl() int { return pick(g, 0, 1, 60, 300, 300, 3600, 86400) }
 
-// plainTypes are what a name without anything special has.
+// plainTypes are the types of names that are not special.
 var plainTypes = []string{
 	"A", "A", "AAAA", "TXT", "MX", "SRV", "CAA", "PTR", "TYPE65280", "HINFO", "SVCB", "HTTPS",
 	"NAPTR", "SSHFP", "TLSA", "RP", "LOC",
@@ -267,7 +265,7 @@ func (g *maker) set(owner, rrtype string) {
 	}
 }
 
-// zone makes a zone that all four servers take.
+// zone makes a zone that all four servers accept.
 func (g *maker) zone(origin string) zoneText {
 	g.zoneOf, g.known, g.out = origin, []string{origin}, nil
 	ttl := g.ttl()
@@ -286,7 +284,7 @@ func (g *maker) zone(origin string) zoneText {
 			g.add(origin, ttl, "NS", strings.ToLower(s))
 		}
 	}
-	if g.chance(4) { // at the apex: nothing else is in the zone
+	if g.chance(4) { // at the apex: the zone has nothing else
 		g.add(origin, g.ttl(), "DNAME", g.target())
 	}
 	if g.chance(85) {
@@ -303,7 +301,7 @@ func (g *maker) zone(origin string) zoneText {
 	return zoneText{origin, valid(origin, g.out)}
 }
 
-// item adds one corner.
+// item adds one corner case.
 func (g *maker) item() {
 	switch g.IntN(15) {
 	case 0, 1:
@@ -351,7 +349,7 @@ func (g *maker) item() {
 		far := g.label() + "." + pick(g, "pool.outside.invalid.", "outside.invalid.", "A.Pool.Outside.invalid.")
 		for range (pick(g, 420, 1140)+g.IntN(100))/size + g.IntN(3) {
 			data := g.data(rrtype)
-			if rrtype == "MX" { // Knot 3.2.6 goes round for ever where many targets are covered by a wildcard
+			if rrtype == "MX" { // Knot 3.2.6 loops for ever if a wildcard covers many targets
 				data = fmt.Sprintf("%d %s", g.IntN(1000), pick(g, g.zoneOf, "www.outside.invalid.", g.label()+"."+far))
 			}
 			if rrtype == "PTR" {
@@ -383,8 +381,8 @@ func (g *maker) item() {
 	}
 }
 
-// crowd delegates a name to many servers, whose names end alike. Nothing else comes below it, and all
-// of them have addresses: Knot 3.2.6 goes round for ever where many targets are covered by a wildcard or are not there.
+// crowd delegates a name to many servers whose names end alike. Nothing else comes below it, and all of them have
+// addresses, because Knot 3.2.6 loops for ever if a wildcard covers many targets, or if many do not exist.
 func (g *maker) crowd() {
 	at, ttl := "crowd."+g.zoneOf, g.ttl()
 	if slices.ContainsFunc(g.out, func(r record) bool { return r.owner == at }) {
@@ -432,8 +430,8 @@ func (g *maker) cut(at, ns string) {
 	}
 }
 
-// validTogether leaves out what is refused because of another zone: NSD has one tree for all zones, and takes no name
-// of any below a DNAME.
+// validTogether removes what is refused because of another zone: NSD has one tree for all zones, and accepts no name
+// below a DNAME.
 func validTogether(zones []zoneText) {
 	var owners []string
 	for _, z := range zones {
@@ -453,9 +451,9 @@ func validTogether(zones []zoneText) {
 	}
 }
 
-// valid leaves out what some server refuses: a CNAME beside other types, two CNAMEs or DNAMEs, names below a DNAME, NS
-// beside a DNAME, the root as a server's name, records that are there twice, several TTLs in a set, DS where there is
-// no cut; and data that is not in the zone. An NS of the apex whose name is in the zone has an address there.
+// valid removes what some server refuses: a CNAME beside other types, two CNAMEs or DNAMEs, names below a DNAME, NS
+// beside a DNAME, the root as a server's name, duplicate records, several TTLs in a set, DS where there is no cut, and
+// data outside of the zone. If the name of an NS of the apex is in the zone, it gets an address there.
 func valid(origin string, all []record) []record {
 	key := canonical
 	types := make(map[string]map[string]int) // owner, type: TTL
@@ -512,7 +510,7 @@ func valid(origin string, all []record) []record {
 		}
 		out = append(out, r)
 	}
-	// BIND reads the records of a name that an NS before it named as that NS's glue, and then refuses a DS there.
+	// BIND takes the records of a name that an earlier NS named for that NS's glue, and then refuses a DS there.
 	out = slices.DeleteFunc(out, func(r record) bool {
 		return r.rrtype == "DS" && slices.ContainsFunc(out, func(ns record) bool {
 			return ns.rrtype == "NS" && canonical(ns.owner) != canonical(r.owner) &&

@@ -15,8 +15,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestSignedOnAFullDisk: with a disk of 1 MiB for --state, which signatures alone do not fit on, a zone is answered
-// signed, and it is said that they cannot be kept until there is room.
+// TestSignedOnAFullDisk: the disk of --state has 1 MiB, which is too little for the signatures alone. The zone is still
+// answered with signatures, and the server says that it cannot keep them until there is room.
 func TestSignedOnAFullDisk(t *testing.T) {
 	lab.NeedRoot(t)
 	dir, state, keys := t.TempDir(), t.TempDir(), t.TempDir()

@@ -18,8 +18,8 @@ import (
 )
 
 // TestSignedTransfer transfers signed zones, with NSEC and with NSEC3. Two other implementations verify each zone as a
-// whole, and NSD and Knot take it as secondaries and answer from it, which the validator judges. Then a change comes,
-// which they follow.
+// whole. NSD and Knot serve the zones as secondaries, and the validator judges their answers. Then they follow a
+// change.
 func TestSignedTransfer(t *testing.T) {
 	lab.Need(t, "ldns-verify-zone", "dnssec-verify", "nsd", "knotd")
 	const allow = "\ntransfer: {allow: [127.0.0.0/8]}"
@@ -55,8 +55,8 @@ func TestSignedTransfer(t *testing.T) {
 	}
 
 	secondaries := startSecondaries(t, s.DNS, origins)
-	// NSD and Knot have ways of their own with questions for types of denial, and NSD 4.6 with wildcards that a DNAME
-	// leads to or that have nothing themselves.
+	// NSD and Knot have their own ways with questions for types of denial. NSD 4.6 has its own way with a wildcard that
+	// a DNAME leads to, or that has nothing itself.
 	types := []uint16{
 		dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeMX, dns.TypeNS, dns.TypeSOA, dns.TypeDNSKEY, dns.TypeSRV,
 	}
@@ -106,7 +106,7 @@ func isSigned(server, origin string) error {
 	return err
 }
 
-// transferred returns a zone as a transfer has it, as a master file.
+// transferred returns the transfer of a zone as a master file.
 func transferred(t *testing.T, server, origin string) string {
 	t.Helper()
 	m := new(dns.Msg)
@@ -136,7 +136,7 @@ func transferred(t *testing.T, server, origin string) string {
 	return b.String()
 }
 
-// patient transfers from a server that may have little of the processor.
+// patient transfers from a server that may get little of the processor.
 func patient() *dns.Transfer {
 	const limit = 20 * time.Second
 	return &dns.Transfer{DialTimeout: limit, ReadTimeout: limit, WriteTimeout: limit}

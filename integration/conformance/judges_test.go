@@ -17,16 +17,16 @@ import (
 	"leeward/integration/lab"
 )
 
-// The judges are those that people put a zone to before they delegate it: zonemaster-cli, which is what registries run,
-// and dnsviz. Both look at the tree's zones from its root down, at every server and address by itself.
+// The judges are the tools with which people check a zone before they delegate it: zonemaster-cli, which registries
+// run, and dnsviz. Both look at the tree's zones from its root down, at every server and address.
 
 // finding is one message of a judge.
 type finding struct{ level, zone, code, text string }
 
 func (f finding) String() string { return fmt.Sprintf("%s %s %s: %s", f.level, f.zone, f.code, f.text) }
 
-// notOurs is what zonemaster-cli says of zones that are as they should be, with the reason. Of dnsviz there is nothing.
-// A NOTICE is less than a warning; those are here so that a new one is seen.
+// notOurs is what zonemaster-cli says about zones that are as they should be, with the reason. dnsviz says nothing. A
+// NOTICE is less than a warning. Notices are listed so that a new one is seen.
 var notOurs = map[string]string{
 	"ERROR NAMESERVER_IP_PRIVATE_NETWORK": "the yard has addresses of documentation only, so that no packet " +
 		"of a test can reach anybody",
@@ -39,8 +39,8 @@ var notOurs = map[string]string{
 		"soon seen; 5 min are asked for",
 }
 
-// approved is praise of zonemaster-cli, one for each of its modules at least: where it does not get what it needs for a
-// test, it often leaves it out without a word.
+// approved is praise of zonemaster-cli, at least one for each of its modules. If a test lacks something, zonemaster-cli
+// often leaves it out without a word.
 var approved = []string{
 	"NAMESERVERS_IP_WITH_REVERSE", "NAMESERVER_IP_PTR_MATCH", // Address
 	"HAS_PARENT", "HAS_NAMESERVERS", // Basic
@@ -79,8 +79,8 @@ func zonemaster(t *testing.T, x *lab.Tree, zone string) (all []finding) {
 	return all
 }
 
-// dnsviz probes names with dnsviz, with its EDNS compatibility queries, and returns what it has against them, and what
-// each zone is by its DS.
+// dnsviz probes names with dnsviz, with its EDNS compatibility queries, and returns what it criticises, and what each
+// zone is by its DS.
 func dnsviz(t *testing.T, x *lab.Tree, names ...string) (all []finding, zones map[string]string) {
 	t.Helper()
 	probed := filepath.Join(t.TempDir(), "probe.json")
@@ -127,7 +127,7 @@ func dnsviz(t *testing.T, x *lab.Tree, names ...string) (all []finding, zones ma
 			zones[strings.TrimSuffix(name, ".")] = fmt.Sprint(of["status"])
 		}
 	}
-	for _, n := range names { // an empty complaint about nothing is worth nothing
+	for _, n := range names { // silence about nothing is worth nothing
 		if tree[n+"."] == nil {
 			t.Errorf("dnsviz has not looked at %s:\n%s", n, out)
 		}
@@ -135,7 +135,7 @@ func dnsviz(t *testing.T, x *lab.Tree, names ...string) (all []finding, zones ma
 	return all, zones
 }
 
-// brokenZone is a zone that Leeward serves, and whose delegation is wrong in every way that delegations usually are.
+// brokenZone is a zone on Leeward whose delegation has every usual mistake.
 const brokenZone = `---
 kind: Zone
 name: broken.test
@@ -154,7 +154,7 @@ ns1.broken.test. 3600 A 203.0.113.53
 ns9.broken.test. 3600 A 192.0.2.3
 `
 
-// found fails the test for each of the codes that a judge has not found.
+// found fails the test for each code that a judge should have found and did not.
 func found(t *testing.T, judge string, all []finding, codes ...string) {
 	t.Helper()
 	for _, code := range codes {
@@ -164,7 +164,7 @@ func found(t *testing.T, judge string, all []finding, codes ...string) {
 	}
 }
 
-// excusesOf is notOurs, and what this machine lacks.
+// excusesOf is notOurs, and whatever is due to this machine.
 func excusesOf(x *lab.Tree) map[string]string {
 	excused := maps.Clone(notOurs)
 	if !x.Yard.IPv6 {
@@ -174,8 +174,7 @@ func excusesOf(x *lab.Tree) map[string]string {
 	return excused
 }
 
-// passes has zonemaster-cli look at a zone: it says of it what is excused, all of that and nothing else, and all
-// praise.
+// passes lets zonemaster-cli check a zone. It must report all that is excused and nothing else, and all praise.
 func passes(t *testing.T, x *lab.Tree, zone string, excused map[string]string, praise []string) {
 	t.Helper()
 	said := map[string]bool{}
@@ -190,15 +189,15 @@ func passes(t *testing.T, x *lab.Tree, zone string, excused map[string]string, p
 			t.Errorf("zonemaster-cli does not say %s: a test of its has not run, or has not come to an end", k)
 		}
 	}
-	for k := range excused { // or else the table excuses what nobody says any more
+	for k := range excused { // or the table would excuse what nobody reports any more
 		if !said[k] {
 			t.Errorf("zonemaster-cli no longer says %s: take it out of the table", k)
 		}
 	}
 }
 
-// TestJudges: nothing that the judges say of zones on Leeward is Leeward's fault; and they do find what is wrong, if it
-// is.
+// TestJudges: nothing that the judges report about zones on Leeward is Leeward's fault. They do find mistakes if there
+// are some.
 func TestJudges(t *testing.T) {
 	lab.NeedRoot(t)
 	lab.Need(t, "zonemaster-cli", "dnsviz")
@@ -221,7 +220,7 @@ func TestJudges(t *testing.T) {
 		}
 	})
 
-	// From here on something is wrong, and each of them has to say so.
+	// From here on something is wrong, and each of the judges must say so.
 	t.Run("a delegation that is wrong", func(t *testing.T) {
 		found(t, "zonemaster-cli", zonemaster(t, x, "broken.test"),
 			"ERROR IN_BAILIWICK_ADDR_MISMATCH", // the glue is not what the zone has
@@ -246,7 +245,7 @@ func TestJudges(t *testing.T) {
 	})
 }
 
-// wrongZone is not signed, and its parent says that it is. NS at a wildcard beside it cannot be signed.
+// wrongZone is not signed, but its parent says that it is. Its NS at a wildcard cannot be signed.
 const wrongZone = `---
 {kind: Zone, name: wrong.test, nameservers: [ns1.example.test, ns3.hoster.test], hostmaster: hostmaster@example.test}
 ---
@@ -261,8 +260,8 @@ wrong.test. 3600 NS ns3.hoster.test.
 wrong.test. 3600 DS 4711 13 2 abababababababababababababababababababababababababababababababab
 `
 
-// TestJudgesSigned: nor do they say anything of signed zones that is Leeward's fault, while all is up and while a
-// region is down; and they see a chain that is broken.
+// TestJudgesSigned: the same holds for signed zones, while all is up and while a region is down. The judges notice a
+// broken chain.
 func TestJudgesSigned(t *testing.T) {
 	lab.NeedRoot(t)
 	lab.Need(t, "zonemaster-cli", "dnsviz")
@@ -280,7 +279,7 @@ func TestJudgesSigned(t *testing.T) {
 		}
 		return append(slices.Clone(approved), "ALGORITHM_OK", "RRSIG_EXPIRATION", "DS15_HAS_CDS_AND_CDNSKEY", denial)
 	}
-	// What a host that validates is told by `leeward key check`, which walks from the root too.
+	// A host that validates gets this from `leeward key check`, which also walks from the root.
 	walk := func(t *testing.T, zone string, code int, says string) {
 		t.Helper()
 		argv := []string{lab.Binary, "key", "check", zone, "--root", lab.TreeRoot, "--anchor", x.Anchor}

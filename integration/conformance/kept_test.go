@@ -16,9 +16,9 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestPrimarySignaturesKept: over zones that their primary has signed, with our key among theirs, policies and records
-// are laid. What is as the primary has it keeps the primary's signature, all else has ours, and unbound, delv and
-// ldns-verify-zone take all of it by the primary's key alone.
+// TestPrimarySignaturesKept: policies and records are laid over zones that their primary has signed, with our key among
+// its keys. An RRset that is the primary's keeps the primary's signature, and all others have ours. unbound, delv and
+// ldns-verify-zone accept all of it with the primary's key alone.
 func TestPrimarySignaturesKept(t *testing.T) {
 	lab.Need(t, "dnssec-signzone", "nsd", "knotd", "named", "unbound", "ldns-verify-zone", "delv")
 	for _, primary := range []string{"nsd", "knotd", "named"} {
@@ -26,7 +26,7 @@ func TestPrimarySignaturesKept(t *testing.T) {
 	}
 }
 
-// keepOver does it with one primary.
+// keepOver tests one primary.
 func keepOver(t *testing.T, primary string) {
 	dir, keys, docs := t.TempDir(), filepath.Join(t.TempDir(), "keys"), t.TempDir()
 	run := func(argv ...string) {
@@ -131,7 +131,7 @@ func keepOver(t *testing.T, primary string) {
 	}
 }
 
-// startHolding starts a primary with zones that were signed beforehand: FILE.signed in a folder.
+// startHolding starts a primary with zones that were signed before: FILE.signed in a folder.
 func startHolding(t *testing.T, kind, dir string, port int, origins []string) {
 	t.Helper()
 	own := filepath.Join(dir, kind)
@@ -179,7 +179,7 @@ func awayFrom(owner string) bool {
 	return false
 }
 
-// trustOnly has delv validate names by one key as the trust anchor.
+// trustOnly lets delv validate names with one key as the trust anchor.
 func trustOnly(t *testing.T, at string, key *dns.DNSKEY, names ...string) {
 	t.Helper()
 	anchor := filepath.Join(t.TempDir(), "anchor")

@@ -24,7 +24,7 @@ const (
 	kindGlue       = "glue of a cut at a name server's name, or too much glue"
 )
 
-// kindOf names the way in which BIND, NSD and Knot disagree; what has no name gets one made of the fields and servers.
+// kindOf names the way in which BIND, NSD and Knot disagree. An unknown way gets a name made of the fields and servers.
 func kindOf(w *family, p probe, r [servers]*reply) string {
 	three := r[bind:servers]
 	any := func(holds func(*reply) bool) bool { return slices.ContainsFunc(three, holds) }
@@ -84,7 +84,7 @@ func (r *reply) hasDNAME() bool {
 	return slices.ContainsFunc(r.answer, func(line string) bool { return strings.Contains(line, " in dname ") })
 }
 
-// loops says whether the answer's CNAMEs lead back to where they have been.
+// loops says whether the answer's CNAMEs lead back to an earlier name.
 func (r *reply) loops() bool {
 	links := r.links()
 	for from := range links {
@@ -113,8 +113,8 @@ func (w *family) zoneOf(name string) string {
 	return closest
 }
 
-// leaves says whether a CNAME of the answer leads from one zone of ours into another. The DS of an apex is in the zone
-// above.
+// leaves says whether a CNAME of the answer leads from one of our zones into another. The DS of an apex belongs to the
+// zone above.
 func (w *family) leaves(r *reply, ds bool) bool {
 	for from, to := range r.links() {
 		if z := w.zoneOf(to); z != "" && (z != w.zoneOf(from) || ds && z == to) {
@@ -124,7 +124,7 @@ func (w *family) leaves(r *reply, ds bool) bool {
 	return false
 }
 
-// wildDNAME says whether a DNAME with a wildcard as its owner is above the name, or covers it.
+// wildDNAME says whether a DNAME at a wildcard is above the name, or covers it.
 func (w *family) wildDNAME(name string) bool {
 	name = canonical(name)
 	for _, z := range w.zones {
@@ -138,7 +138,7 @@ func (w *family) wildDNAME(name string) bool {
 	return false
 }
 
-// authority is a name in the zone that answers a probe: for the DS of a zone that is its parent.
+// authority is a name in the zone that answers a probe. For the DS of a zone that is its parent.
 func (w *family) authority(p probe) string {
 	name := canonical(p.name)
 	if _, up, ok := cutLabel(name); ok && p.qtype == dns.TypeDS && w.zoneOf(name) == name {
@@ -147,8 +147,7 @@ func (w *family) authority(p probe) string {
 	return name
 }
 
-// crowded says whether the zone of a name has names below its apex that come from other zones: owners there that it
-// hides, or names in RDATA.
+// crowded says whether the zone of a name has names of other zones below its apex: hidden owners, or names in RDATA.
 func (w *family) crowded(name string) bool {
 	zone := w.zoneOf(canonical(name))
 	if zone == "" {

@@ -17,8 +17,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestSignedThroughLosses walks signed zones at a server that holds the keys and at an edge that does not, while
-// regions fail, the signer goes, etcd goes, both servers are killed and start again without it, and it comes back.
+// TestSignedThroughLosses walks signed zones on a server that has the keys and on an edge that has not. Meanwhile
+// regions fail, the signer goes, etcd goes, both servers are killed and start again without etcd, and etcd comes back.
 func TestSignedThroughLosses(t *testing.T) {
 	lab.Need(t, "delv", "unbound", "etcd")
 	first, second := "dnssec: {enabled: true}\n", "dnssec: {enabled: true, nsec3: true}\n"
@@ -87,7 +87,8 @@ func TestSignedThroughLosses(t *testing.T) {
 	all.contradictions(t, v)
 }
 
-// among waits until a server that may have only parts of a set signed answers all.steer.test with one of the addresses.
+// among waits until a server, which may have signed only parts of a set, answers all.steer.test with one of the
+// addresses.
 func among(t *testing.T, s *lab.Server, addresses []string) {
 	t.Helper()
 	lab.Until(t, 30*time.Second, fmt.Sprintf("all.steer.test is of %v", addresses), func() error {
@@ -102,9 +103,9 @@ func among(t *testing.T, s *lab.Server, addresses []string) {
 	})
 }
 
-// TestSignedWhileKeysRoll walks signed zones while their keys roll by times that are seconds apart: a CSK gets a ZSK,
-// and then both are replaced by keys of another algorithm. The validator has the DNSKEY set of a moment before, as a
-// resolver has.
+// TestSignedWhileKeysRoll walks signed zones while their keys roll by times that are seconds apart. A CSK gets a ZSK,
+// and then keys of another algorithm replace both. The validator has the DNSKEY set of a moment before, as a resolver
+// has.
 func TestSignedWhileKeysRoll(t *testing.T) {
 	lab.Need(t, "unbound")
 	signed, unsigned, keys, names := t.TempDir(), t.TempDir(), t.TempDir(), resolver(t)
@@ -130,7 +131,7 @@ func TestSignedWhileKeysRoll(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r, all, sets := rand.New(rand.NewPCG(seed, 0)), newSeen(), map[string]bool{}
 	var fetched time.Time
-	// fetch takes the DNSKEY sets of now, which a trusted key must have signed.
+	// fetch reads the present DNSKEY sets, which a trusted key must have signed.
 	fetch := func() {
 		t.Helper()
 		v.rolled, v.now, fetched = nil, time.Now(), time.Now()
@@ -157,7 +158,7 @@ func TestSignedWhileKeysRoll(t *testing.T) {
 		}
 		v.rolled = rolled
 	}
-	// A walk may take longer than the set may be kept.
+	// A walk may take longer than the set may be cached.
 	v.renew = func() {
 		if time.Since(fetched) > 2*time.Second {
 			fetch()

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package conformance asks Leeward beside BIND, NSD and Knot, and has judges look at it: generated zones and questions,
-// EDNS as compliance testers send it, master files that go after the corners, dig and kdig as people use them.
+// Package conformance compares Leeward with BIND, NSD and Knot, and lets judges look at it: generated zones and
+// questions, EDNS as compliance testers send it, master files with corner cases, dig and kdig as people use them.
 package conformance
 
 import (

@@ -15,10 +15,10 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestMasterFiles has BIND's named-checkzone, NSD's nsd-checkzone and `leeward check` read the files of
-// testdata/masters, which go after the corners of RFC 1035 section 5: who takes which, and what Leeward says of those
-// that it refuses, is in testdata/masters.txt. What BIND and Leeward both take they take for the same records: those of
-// named-checkzone -D are those that a transfer from Leeward brings.
+// TestMasterFiles: BIND's named-checkzone, NSD's nsd-checkzone and `leeward check` read the files of testdata/masters,
+// which have the corner cases of RFC 1035 section 5. testdata/masters.txt says who accepts which, and what Leeward says
+// about those that it refuses. If BIND and Leeward both accept a file, they read the same records: named-checkzone -D
+// prints those of a transfer from Leeward.
 func TestMasterFiles(t *testing.T) {
 	lab.Need(t, "named-checkzone", "nsd-checkzone")
 	files, err := filepath.Glob("testdata/masters/*.zone")
@@ -30,7 +30,7 @@ func TestMasterFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	dumps := make(map[string]string) // what BIND makes of those that both take, by origin
+	dumps := make(map[string]string) // what BIND reads from those that both accept, by origin
 	for _, file := range files {
 		origin := strings.TrimSuffix(filepath.Base(file), ".zone")
 		text, err := os.ReadFile(file)
@@ -99,7 +99,7 @@ func TestMasterFiles(t *testing.T) {
 	}
 }
 
-// otherwise is where BIND and Leeward read different records, and why.
+// otherwise is the files of which BIND and Leeward read different records, and why.
 var otherwise = map[string]string{
 	"ttls-differ":     "a set has the shortest of its TTLs, with BIND the first",
 	"include":         "$TTL of an included file ends with it, with BIND it goes on in the file that includes",
@@ -115,7 +115,8 @@ func taken(o lab.Outcome) string {
 	return "-"
 }
 
-// zoneLines are the records of a zone, sorted, each once, without the SOA's serial: Leeward's follows its source.
+// zoneLines are the records of a zone, sorted, without duplicates and without the SOA's serial: Leeward's follows its
+// source.
 func zoneLines(all []dns.RR) []string {
 	for _, r := range all {
 		if soa, ok := r.(*dns.SOA); ok {
@@ -124,7 +125,7 @@ func zoneLines(all []dns.RR) []string {
 	}
 	text := lines(all)
 	for i, l := range text {
-		text[i] = strings.ReplaceAll(l, `\$`, "$") // which some escape and some do not
+		text[i] = strings.ReplaceAll(l, `\$`, "$") // some escape it, and some do not
 	}
 	return slices.Compact(text)
 }

@@ -19,7 +19,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// passedZone is what primaries sign.
+// passedZone is the zone that primaries sign.
 const passedZone = `$TTL 300
 @ SOA ns hostmaster 1 3600 2 1209600 120
 @ NS ns
@@ -59,7 +59,7 @@ caa CAA 0 issue "ca.test"
 odd\.label TXT "x"
 `
 
-// passedNames are names in the zone, between them, and not there.
+// passedNames are names in the zone, empty non-terminals, and names that do not exist.
 var passedNames = strings.Fields(`@ ns mail www a.b.c.ent b.c.ent c.ent ent q.ent q.c.ent wild *.wild q.wild q.q.wild
 	there.wild q.there.wild sub.there.wild starry *.starry q.starry x.*.starry cn q.cn al al2 al3 al4 far d q.d q.q.d
 	there.d cut ns.cut q.cut secure ns.secure q.secure deep only.deep insecure.only.deep q.insecure.only.deep q.only.deep deeper one.deeper
@@ -70,7 +70,7 @@ var passedTypes = []uint16{
 	dns.TypeDNSKEY, dns.TypeCNAME, dns.TypeNSEC3PARAM, dns.TypeSRV, dns.TypeNAPTR,
 }
 
-// primary is one that signs, and the zones that it has.
+// signingPrimary is a primary that signs, and its zone.
 type signingPrimary struct{ origin, at string }
 
 // startSigning starts NSD with two zones that BIND's tools have signed, with NSEC and with NSEC3 and opt-out, Knot with
@@ -139,7 +139,7 @@ func startSigning(t *testing.T, dir string) (all []signingPrimary) {
 	return all
 }
 
-// passing is the documents of zones that Leeward has from these.
+// passing returns the documents of zones that Leeward has from these primaries.
 func passing(primaries []signingPrimary, more string) string {
 	var b strings.Builder
 	for _, p := range primaries {
@@ -149,7 +149,7 @@ func passing(primaries []signingPrimary, more string) string {
 	return b.String()
 }
 
-// keysAt asks for the keys of zones.
+// keysAt asks for the keys of the zones.
 func keysAt(t *testing.T, primaries []signingPrimary) map[string]*dns.DNSKEY {
 	t.Helper()
 	keys := map[string]*dns.DNSKEY{}
@@ -164,7 +164,7 @@ func keysAt(t *testing.T, primaries []signingPrimary) map[string]*dns.DNSKEY {
 	return keys
 }
 
-// asked asks with the DO bit, over TCP where that is needed.
+// asked asks with the DO bit, over TCP if that is needed.
 func asked(t *testing.T, at, name string, typ uint16) (reply *dns.Msg) {
 	t.Helper()
 	m := new(dns.Msg)
@@ -182,21 +182,21 @@ func asked(t *testing.T, at, name string, typ uint16) (reply *dns.Msg) {
 	return nil
 }
 
-// sorted returns the lines of a zone in an order.
+// sorted returns the lines of a zone, sorted.
 func sorted(text string) string {
 	lines := strings.Split(strings.TrimSpace(strings.ToLower(text)), "\n")
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
 
-// entire returns the records of a zone, as a transfer of all of it has them.
+// entire returns the records of a whole transfer of a zone.
 func entire(t *testing.T, at, origin string) []string {
 	t.Helper()
 	return strings.Split(strings.TrimSpace(transferred(t, at, origin)), "\n")
 }
 
-// followed asks for the differences from what a secondary has, and returns what it has then. The whole zone in their
-// place is a fault.
+// followed asks for the differences from a secondary's version, and returns the secondary's new version. Getting the
+// whole zone instead is a fault.
 func followed(t *testing.T, at, origin string, have []string) []string {
 	t.Helper()
 	var soa *dns.SOA
@@ -262,12 +262,12 @@ func texts(section []dns.RR) (all []string) {
 func TestPrimariesThatSign(t *testing.T) {
 	lab.Need(t, "dnssec-signzone", "named", "nsd", "knotd", "unbound", "ldns-verify-zone", "nsupdate")
 	primaries := startSigning(t, t.TempDir())
-	// Unbound cannot read a file below a folder whose name has spaces.
+	// Unbound cannot read a file below a folder with spaces in its name.
 	t.Run("anew", func(t *testing.T) { signAnew(t, primaries[:2]) })
 	t.Run("passed", func(t *testing.T) { pass(t, primaries) })
 }
 
-// pass: where nothing is laid over them, they are answered as the primaries answer them.
+// pass: with nothing laid over them, the zones are answered as the primaries answer them.
 func pass(t *testing.T, primaries []signingPrimary) {
 	docs := t.TempDir()
 	lab.Write(t, filepath.Join(docs, "all.yaml"), passing(primaries, ""))
@@ -294,7 +294,7 @@ func pass(t *testing.T, primaries []signingPrimary) {
 		for _, owner := range passedNames {
 			name := strings.TrimPrefix(owner+"."+p.origin, "@.")
 			types := passedTypes
-			if owner != "@" && owner != "upper" { // which have the most
+			if owner != "@" && owner != "upper" { // these have the most
 				types = types[:6]
 			}
 			for _, typ := range types {
@@ -304,14 +304,14 @@ func pass(t *testing.T, primaries []signingPrimary) {
 				"cut", "secure", "one.deeper",
 				"insecure.only.deep",
 			}, func(cut string) bool { return strings.HasSuffix(owner, cut) }) {
-				continue // they lead to nobody
+				continue // they lead to names that nobody serves
 			}
 			for _, typ := range []uint16{dns.TypeA, dns.TypeTXT, dns.TypeDS} {
 				reply, err := ask(name, typ)
 				if err != nil {
 					t.Fatalf("unbound: %s %s: %v", name, dns.TypeToString[typ], err)
 				}
-				out := p.origin == "optout.test." // who has opt-out proves little
+				out := p.origin == "optout.test." // opt-out proves little
 				if owner != "@" && (reply.Rcode == dns.RcodeServerFailure || !reply.AuthenticatedData && !out) {
 					t.Errorf("unbound does not take %s %s:\n%v", name, dns.TypeToString[typ], reply)
 				}
@@ -323,9 +323,9 @@ func pass(t *testing.T, primaries []signingPrimary) {
 	}
 }
 
-// comparePassed asks Leeward and the primary: both have the same RCODE and the same answer, and what Leeward proves
-// holds. Which records prove it may differ: NSD and BIND give more than is asked for here and there, and BIND an SOA of
-// TTL 0 to who asks for an SOA that is not there.
+// comparePassed asks Leeward and the primary. Both have the same RCODE and the same answer, and what Leeward proves is
+// valid. The records of the proof may differ: NSD and BIND sometimes send more than is needed, and BIND sends an SOA
+// with TTL 0 if an SOA was asked for that does not exist.
 func comparePassed(t *testing.T, v *validator, p signingPrimary, at, name string, typ uint16) {
 	t.Helper()
 	want, got := asked(t, p.at, name, typ), asked(t, at, name, typ)
@@ -338,8 +338,8 @@ func comparePassed(t *testing.T, v *validator, p signingPrimary, at, name string
 	}
 }
 
-// followPassed changes a zone at its primary, which signs anew what has changed. Leeward takes the differences and
-// hands differences on, and has what the primary has after each.
+// followPassed changes a zone at its primary, which signs the change. Leeward transfers the differences and passes them
+// on, and equals the primary after each.
 func followPassed(t *testing.T, s *lab.Server, p signingPrimary) {
 	t.Helper()
 	lab.Need(t, "nsupdate")
@@ -378,8 +378,8 @@ func followPassed(t *testing.T, s *lab.Server, p signingPrimary) {
 	}
 }
 
-// signAnew: where they are signed here, with policies and records laid over them, they are ours as a whole. Nothing of
-// the primaries' signing is left, and all that is answered and handed on validates.
+// signAnew: if the zones are signed here, with policies and records laid over them, they are entirely ours. Nothing of
+// the primaries' signing is left, and everything that is answered and transferred validates.
 func signAnew(t *testing.T, primaries []signingPrimary) {
 	docs, keys := t.TempDir(), filepath.Join(t.TempDir(), "keys")
 	text := passing(primaries[:1], "dnssec: {enabled: true}\n") +
@@ -421,7 +421,7 @@ func signAnew(t *testing.T, primaries []signingPrimary) {
 			if strings.HasPrefix(owner, "far") || owner == "@" || slices.ContainsFunc([]string{
 				"cut", "secure", "one.deeper", "insecure.only.deep",
 			}, func(cut string) bool { return strings.HasSuffix(owner, cut) }) {
-				continue // they lead to nobody
+				continue // they lead to names that nobody serves
 			}
 			reply, err := ask(name, dns.TypeA)
 			if err != nil || !reply.AuthenticatedData {

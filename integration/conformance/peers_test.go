@@ -16,8 +16,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// The peers are the name servers that Leeward is measured against, as Debian 12 ships them: BIND 9.18, NSD 4.6 and Knot
-// 3.2. ours stands first in every list of four.
+// The peers are the name servers with which Leeward is compared, in the versions of Debian 12: BIND 9.18, NSD 4.6 and
+// Knot 3.2. ours stands first in every list of four.
 const (
 	ours = iota
 	bind
@@ -28,7 +28,7 @@ const (
 
 var serverNames = [servers]string{"leeward", "bind", "nsd", "knot"}
 
-// needPeers is need for the three, and for what asks them.
+// needPeers is Need for the three and their tools.
 func needPeers(t testing.TB) { lab.Need(t, "named", "nsd", "knotd") }
 
 // quartet is the four servers with the same zones, each on a loopback port of its own.
@@ -46,9 +46,9 @@ func (q *quartet) stop() {
 	}
 }
 
-// startQuartet starts the four with zones, master files by origin (without the final dot), and waits until each of them
-// answers with authority for all. A zone that one of them refuses fails the test: the comparison is about what is valid
-// for all.
+// startQuartet starts the four with zones, given as master files by origin (without the final dot), and waits until
+// each of them answers for all with authority. The comparison is about what is valid for all, and so a zone that one of
+// them refuses fails the test.
 func startQuartet(t testing.TB, zones map[string]string) *quartet {
 	t.Helper()
 	dir := t.TempDir()
@@ -194,7 +194,7 @@ func refusals(log string) string {
 	return strings.Join(out, "\n")
 }
 
-// withoutRateLimit is the flag that keeps Leeward from limiting a test that asks as fast as it can.
+// withoutRateLimit is the flag by which Leeward does not limit a test that asks as fast as it can.
 func withoutRateLimit(t testing.TB) []string {
 	t.Helper()
 	if strings.Contains(lab.LeewardOK(t, "", "serve", "--help"), "--rrl ") {

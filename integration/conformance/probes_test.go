@@ -47,7 +47,7 @@ func (p probe) message(id uint16) *dns.Msg {
 // probesOfZone is how many questions are asked for each zone of a family.
 const probesOfZone = 50
 
-// ask makes the questions of a family: the names that are in it, and those near, above and below them.
+// ask makes the questions about a family: for its names, and for names near, above and below them.
 func (g *maker) ask(w *family) []probe {
 	var names []string
 	var records []record
@@ -67,7 +67,7 @@ func (g *maker) ask(w *family) []probe {
 	for tries := 0; len(out) < probesOfZone*len(w.zones) && tries < 10000; tries++ {
 		var p probe
 		switch n := g.IntN(20); {
-		case n < 6: // a record that is there
+		case n < 6: // a record that exists
 			r := pick(g, records...)
 			p.name, p.qtype = r.owner, typeNumber(r.rrtype)
 		default:
@@ -92,7 +92,7 @@ func (g *maker) ask(w *family) []probe {
 	return out
 }
 
-// near is a name, or one around it.
+// near is a name, or one close to it.
 func (g *maker) near(name string) string {
 	for range 3 {
 		switch g.IntN(8) {
@@ -154,7 +154,7 @@ func typeNumber(name string) uint16 {
 	return n
 }
 
-// randomCase turns letters in upper case by chance (the 0x20 bits).
+// randomCase puts random letters in upper case (the 0x20 bits).
 func randomCase(r *rand.Rand, name string) string {
 	if !strings.HasSuffix(name, base) {
 		return name

@@ -13,15 +13,15 @@ import (
 	"github.com/miekg/dns"
 )
 
-// validator holds responses against RFC 4035 section 5 and RFC 5155 section 8, written down plainly: it knows the keys
-// of zones, and nothing of what is in them.
+// validator checks responses by RFC 4035 section 5 and RFC 5155 section 8, in a plain form. It knows the keys of zones,
+// and nothing of their content.
 type validator struct {
 	keys map[string]*dns.DNSKEY // by origin
 	also map[string]*dns.DNSKEY // by origin: others who sign in a zone
-	open []string               // origins of zones below these that are not signed
+	open []string               // origins of unsigned zones below these
 
 	rolled map[string][]*dns.DNSKEY // by origin: of a zone whose keys roll, those in its DNSKEY set
-	renew  func()                   // if there is one, it is called before each question, to take newer sets
+	renew  func()                   // if set, it is called before each question, to fetch newer sets
 	now    time.Time
 }
 
@@ -45,7 +45,7 @@ type rrsetKey struct {
 
 func keyOf(r dns.RR) rrsetKey { return rrsetKey{strings.ToLower(r.Header().Name), r.Header().Rrtype} }
 
-// rrsets are a section's, with their signatures.
+// rrsets are the RRsets of a section, with their signatures.
 type rrsets struct {
 	order []rrsetKey
 	sets  map[rrsetKey][]dns.RR
@@ -71,7 +71,7 @@ func setsOf(section []dns.RR) rrsets {
 	return s
 }
 
-// holds checks a set's one signature, and returns how many labels it says that the owner has.
+// holds checks a set's only signature, and returns the owner's number of labels in it.
 func (v *validator) holds(set []dns.RR, sigs []*dns.RRSIG, zone string) (labels int, err error) {
 	if keys := v.rolled[zone]; keys != nil {
 		return v.holdsByAny(set, sigs, zone, keys)
@@ -101,7 +101,7 @@ func (v *validator) holds(set []dns.RR, sigs []*dns.RRSIG, zone string) (labels 
 	return int(s.Labels), nil
 }
 
-// holdsByAny is holds where keys roll: each signature of a key that is known must hold, and there must be one of each
+// holdsByAny is holds for keys that roll: each signature of a known key must be valid, and there must be one of each
 // algorithm (RFC 4035 section 2.2).
 func (v *validator) holdsByAny(set []dns.RR, sigs []*dns.RRSIG, zone string, keys []*dns.DNSKEY) (
 	labels int, err error,
@@ -136,7 +136,7 @@ func labelsOfName(name string) int {
 	return n
 }
 
-// check returns what a validating resolver could not take of a response.
+// check returns why a validating resolver could not accept a response.
 func (v *validator) check(q dns.Question, r *dns.Msg) error {
 	answer, authority, additional := setsOf(r.Answer), setsOf(r.Ns), setsOf(r.Extra)
 	referral := !r.Authoritative && r.Rcode == dns.RcodeSuccess && len(r.Answer) == 0
@@ -228,7 +228,7 @@ func (v *validator) check(q dns.Question, r *dns.Msg) error {
 		}
 		return errors.New("a referral without NS")
 	case len(authority.sets) == 0 && len(r.Answer) > 0:
-		return nil // the rest of the chain is left to who asks for it
+		return nil // whoever asks for the rest of the chain checks it
 	}
 	for k := range authority.sets {
 		if k.typ == dns.TypeSOA {
@@ -241,7 +241,7 @@ func (v *validator) check(q dns.Question, r *dns.Msg) error {
 	return errors.New("no data, and no SOA")
 }
 
-// atCut reports whether a record is of the zone above a cut.
+// atCut reports whether a record belongs to the zone above a cut.
 func atCut(n *dns.NSEC) bool { return has(n.TypeBitMap, dns.TypeNS) && !has(n.TypeBitMap, dns.TypeSOA) }
 
 func parentOf(name string) string {
@@ -330,7 +330,7 @@ func coveredBy(n *dns.NSEC, name string) bool {
 	return after && before
 }
 
-// covers reports whether it is proven that a name is not there.
+// covers reports whether the proofs say that a name does not exist.
 func (p proofs) covers(name string) bool {
 	for _, n := range p.nsec {
 		if coveredBy(n, name) && !dns.IsSubDomain(name, strings.ToLower(n.NextDomain)) {
@@ -338,15 +338,15 @@ func (p proofs) covers(name string) bool {
 		}
 	}
 	for _, n := range p.nsec3 {
-		if n.Cover(name) && !n.Match(name) { // to the library, one that matches covers too
+		if n.Cover(name) && !n.Match(name) { // for the library, a record that matches covers too
 			return true
 		}
 	}
 	return false
 }
 
-// types returns the types that a name has; known is false if nothing is proven of it. Of an empty non-terminal it is
-// proven that it has none.
+// types returns the types of a name. known is false if nothing is proven about it. An empty non-terminal is proven to
+// have none.
 func (p proofs) types(name string) (types []uint16, known bool) {
 	for _, n := range p.nsec {
 		if strings.EqualFold(n.Hdr.Name, name) {
@@ -364,7 +364,7 @@ func (p proofs) types(name string) (types []uint16, known bool) {
 	return nil, false
 }
 
-// encloser returns the closest encloser that is proven for a name that is not there.
+// encloser returns the proven closest encloser of a name that does not exist.
 func (p proofs) encloser(name string) (string, error) {
 	for _, n := range p.nsec {
 		if !coveredBy(n, name) {

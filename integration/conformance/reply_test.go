@@ -14,7 +14,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// reply is what the comparison keeps of a response: sections as sorted lines, names in lower case.
+// reply is the part of a response that is compared: sections as sorted lines, names in lower case.
 type reply struct {
 	fault     string // instead of all else: no response, or one that cannot be read
 	rcode     int
@@ -55,8 +55,8 @@ const (
 	fieldOPT       = "opt"
 )
 
-// differences names the fields in which two replies differ. Of truncated ones only the header is compared: how much is
-// left in them is not said anywhere, and nobody may use it (RFC 2181 section 9).
+// differences names the fields in which two replies differ. Of truncated replies only the header is compared: nothing
+// says how much is left in them, and nobody may use it (RFC 2181 section 9).
 func differences(a, b *reply) []string {
 	if a.fault != "" || b.fault != "" {
 		if a.fault != b.fault {
@@ -92,7 +92,7 @@ func differences(a, b *reply) []string {
 	return out
 }
 
-// newReply keeps what is compared of a message; it says what is wrong with one that is not a response to the probe.
+// newReply keeps what is compared of a message. If the message is no response to the probe, it says why.
 func newReply(wire []byte, p probe, id uint16) *reply {
 	var m dns.Msg
 	if err := m.Unpack(wire); err != nil {
@@ -129,7 +129,7 @@ func newReply(wire []byte, p probe, id uint16) *reply {
 	return r
 }
 
-// sameBytes compares names with their case, but not how they are escaped.
+// sameBytes compares names including their case, however they are escaped.
 func sameBytes(a, b string) bool {
 	if a == b {
 		return true
@@ -140,7 +140,7 @@ func sameBytes(a, b string) bool {
 	return err == nil && err2 == nil && string(x[:n]) == string(y[:m])
 }
 
-// lines are records as text, sorted; names in lower case. Text is left as it is.
+// lines formats records, sorted, with names in lower case. Text stays as it is.
 func lines(all []dns.RR) []string {
 	var out []string
 	for _, rr := range all {
@@ -188,7 +188,7 @@ func (a *asker) close() {
 	}
 }
 
-// askLimit is how long a server has for an answer, and how often it is asked again over UDP.
+// askLimit is how long a server may take for an answer, and askTries how often it is asked again over UDP.
 const (
 	noResponse = "no response"
 
@@ -196,7 +196,7 @@ const (
 	askTries = 3
 )
 
-// ask puts a probe to all servers.
+// ask sends a probe to all servers.
 func (a *asker) ask(p probe) (out [servers]*reply) {
 	a.id++
 	request, err := p.message(a.id).Pack()

@@ -25,7 +25,7 @@ func (d *differential) show(t *testing.T) {
 	}
 }
 
-// shape is what makes differences look alike: the type asked for, and what differs.
+// shape is what similar differences have in common: the type asked for, and what differs.
 func (c *difference) shape() string {
 	s := ""
 	for _, f := range differences(c.replies[ours], c.replies[bind]) {
@@ -34,8 +34,8 @@ func (c *difference) shape() string {
 	return s + typeName(c.probe.qtype)
 }
 
-// shrink drops records and zones for as long as the answer still differs from what the three agree on. The candidates
-// of a round live side by side in the same servers, each as a family of its own.
+// shrink drops records and zones for as long as the answer still differs from the one that the three agree on. The
+// candidates of a round are side by side in the same servers, each as a family of its own.
 func shrink(t *testing.T, c *difference) *difference {
 	for range 60 {
 		candidates := c.smaller()
@@ -96,7 +96,7 @@ func (c *difference) smaller() []*family {
 	for size := total / 2; size > 0; size /= 2 {
 		for i, z := range w.zones {
 			for from := 1; from < len(z.records); from += size {
-				// the SOA stays, and valid adds an NS where there is none
+				// the SOA stays, and valid adds an NS if there is none
 				zones := slices.Clone(w.zones)
 				zones[i].records = slices.Delete(slices.Clone(z.records), from, min(from+size, len(z.records)))
 				add(zones)

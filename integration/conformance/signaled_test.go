@@ -16,8 +16,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestSignaled: a zone's CDS and CDNSKEY are in the zone of its name server (RFC 9615), where delv takes them, with all
-// that is not beside them; ldns and BIND verify the zone as it is transferred, and a second server says the same.
+// TestSignaled: a zone's CDS and CDNSKEY are in the zone of its name server (RFC 9615). delv validates them there, and
+// the denial of all else beside them. ldns and BIND verify the transferred zone, and a second server has the same.
 func TestSignaled(t *testing.T) {
 	lab.Need(t, "delv", "ldns-verify-zone", "dnssec-verify")
 	for what, set := range map[string]string{"NSEC": "{enabled: true}", "NSEC3": "{enabled: true, nsec3: true}"} {

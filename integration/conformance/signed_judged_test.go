@@ -22,7 +22,7 @@ import (
 
 var judgeAll = flag.Bool("judge-all", false, "have delv look at every name and type, which takes minutes")
 
-// TestSignedJudged has BIND's delv look at signed zones in several states of health. A second server with the same keys
+// TestSignedJudged: BIND's delv checks signed zones in several states of health. A second server with the same keys
 // answers beside the first.
 func TestSignedJudged(t *testing.T) {
 	lab.Need(t, "delv")
@@ -67,7 +67,7 @@ func judgeSigned(t *testing.T, settings [2]string) {
 	}
 }
 
-// delv asks BIND's delv, which validates from the zone's key, for random names and types, or for all.
+// delv runs BIND's delv, which validates from the zone's key, for random names and types, or for all.
 func delv(t *testing.T, r *rand.Rand, at string, key *dns.DNSKEY) {
 	t.Helper()
 	judge := delvFrom(t, at, key)
@@ -100,8 +100,8 @@ func delv(t *testing.T, r *rand.Rand, at string, key *dns.DNSKEY) {
 	wait.Wait()
 }
 
-// delvFrom returns what asks delv for a name and a type at a server, and returns what it says. delv validates from the
-// key of a zone.
+// delvFrom returns a function that runs delv for a name and a type at a server, and returns its output. delv validates
+// from the key of a zone.
 func delvFrom(t *testing.T, at string, key *dns.DNSKEY) func(name, typ string) string {
 	t.Helper()
 	anchors := filepath.Join(t.TempDir(), "anchors")
@@ -120,8 +120,8 @@ func delvFrom(t *testing.T, at string, key *dns.DNSKEY) func(name, typ string) s
 	}
 }
 
-// leadsAway reports whether answers go on in a zone that a validator of example.test alone does not trust, or that is
-// not there.
+// leadsAway reports whether answers go on in a zone that a validator of example.test alone does not trust, or that does
+// not exist.
 func leadsAway(name string) bool {
 	if !strings.HasSuffix(name, "example.test.") {
 		return true
@@ -136,8 +136,8 @@ func leadsAway(name string) bool {
 	return false
 }
 
-// twins asks two servers with the same keys the same random questions. What both have of one RRset has the same
-// signature, and an answer that no policy chooses is the same to the bit.
+// twins asks two servers with the same keys the same random questions. If both have an RRset, it has the same
+// signature. An answer that no policy chooses is the same bit by bit.
 func twins(t *testing.T, r *rand.Rand, one, two string) {
 	t.Helper()
 	names := signedNames(r)
@@ -164,7 +164,7 @@ func twins(t *testing.T, r *rand.Rand, one, two string) {
 		for _, x := range slices.Concat(m.Answer, m.Ns, m.Extra) {
 			if s, is := x.(*dns.RRSIG); is {
 				set := sets[fmt.Sprint(s.Hdr.Name, s.TypeCovered)]
-				if len(set) == 0 { // RRSIG was asked for: of which set is not said
+				if len(set) == 0 { // RRSIG was asked for, and nothing says of which set
 					continue
 				}
 				slices.Sort(set)

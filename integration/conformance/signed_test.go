@@ -17,8 +17,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// signedZones is two signed zones with everything that denial is about, a child of one of them on the same server, and
-// one that is not signed. %s are settings of signing.
+// signedZones is two signed zones with every case of denial, a child of one of them on the same server, and an unsigned
+// zone. %s are settings of signing.
 const signedZones = `kind: Zone
 name: example.test
 nameservers: [ns1.example.test, ns2.other.test]
@@ -127,7 +127,7 @@ name: deep.down.other.test
 rules: [{failover: [dual]}]
 `
 
-// signedRecords are records that are neither about policies nor about signing.
+// signedRecords are the records that concern neither policies nor signing.
 const signedRecords = `ns1 A 192.0.2.53
 ns1 AAAA 2001:db8::53
 mail MX 10 mx, 20 mx2.other.test.
@@ -184,7 +184,7 @@ odd\.label TXT "x"
 \000\001.odd TXT "y"
 `
 
-// writeSigned writes the documents of a state: which endpoints are said to be down.
+// writeSigned writes the documents of a state: which endpoints an override has down.
 func writeSigned(t *testing.T, dir string, settings [2]string, down []string, more string) {
 	t.Helper()
 	text := fmt.Sprintf(signedZones, settings[0], settings[1]) + more
@@ -258,14 +258,14 @@ var signedTypes = []uint16{
 	dns.TypeSRV, dns.TypeDNAME, 65280, 1234, dns.TypeHTTPS, dns.TypeNAPTR, dns.TypeRP,
 }
 
-// everyType is what the name every has, but for what is asked for everywhere.
+// everyType is the types of the name every, except those that are asked for everywhere.
 var everyType = []uint16{
 	dns.TypePTR, dns.TypeAFSDB, dns.TypeKX, dns.TypeCAA, dns.TypeSVCB, dns.TypeTLSA, dns.TypeSSHFP, dns.TypeLOC,
 	dns.TypeURI, dns.TypeHINFO, dns.TypeCERT, dns.TypeDHCID, dns.TypeEUI48, dns.TypeOPENPGPKEY, dns.TypeSMIMEA,
 	dns.TypeCSYNC, dns.TypeSPF,
 }
 
-// resolver starts one that knows an address of each family of every name, and returns where it is.
+// resolver starts a resolver that knows an address of each family for every name, and returns its address.
 func resolver(t *testing.T) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -289,7 +289,7 @@ func resolver(t *testing.T) string {
 	return conn.LocalAddr().String()
 }
 
-// signedNames lists every owner, names between, and names that are not there.
+// signedNames lists every owner, empty non-terminals, and names that do not exist.
 func signedNames(r *rand.Rand) (names []string) {
 	owners := []string{
 		"", "www", "all", "four", "alias", "flat", "denied", "half", "pol", "x.pol", "*.pol", "a.b.pol",
@@ -320,11 +320,11 @@ func signedNames(r *rand.Rand) (names []string) {
 		"q._signal.ns1.example.test.", "_dsboot.example.test._signal.ns2.other.test.")
 }
 
-// TestSigned asks for every name and type of signed zones in several states of health, and holds each answer against a
-// validator of its own. Both zones are played with NSEC and with NSEC3.
+// TestSigned asks for every name and type of signed zones in several states of health, and judges each answer with its
+// own validator. Both zones are played with NSEC and with NSEC3.
 func TestSigned(t *testing.T) {
 	const nsec, nsec3 = "{enabled: true}", "{enabled: true, nsec3: true}"
-	// Unbound cannot read a file below a folder whose name has braces.
+	// Unbound cannot read a file below a folder with braces in its name.
 	t.Run("NSEC", func(t *testing.T) { playSigned(t, [2]string{nsec, nsec3}) })
 	t.Run("NSEC3", func(t *testing.T) { playSigned(t, [2]string{nsec3, nsec}) })
 }
@@ -366,7 +366,7 @@ func playSigned(t *testing.T, settings [2]string) {
 	hold(t, s, v, settings)
 }
 
-// TestSignedByAnEdge is TestSigned for a server without keys: a signer signs what is in etcd and then goes, and health
+// TestSignedByAnEdge is TestSigned for a server without keys. A signer signs what is in etcd and then goes, and health
 // changes afterwards.
 func TestSignedByAnEdge(t *testing.T) {
 	settings := [2]string{"{enabled: true}", "{enabled: true, nsec3: true}"}
@@ -421,7 +421,7 @@ func TestSignedByAnEdge(t *testing.T) {
 	hold(t, s, v, settings)
 }
 
-// askSigned asks for everything, and has the validator judge each answer.
+// askSigned asks for everything, and the validator judges each answer.
 func askSigned(t *testing.T, server string, v *validator, names []string, types []uint16, down []string) {
 	t.Helper()
 	c, err := (&dns.Client{Timeout: 5 * time.Second}).Dial(server)
@@ -438,14 +438,14 @@ func askSigned(t *testing.T, server string, v *validator, names []string, types 
 			m.RecursionDesired = false
 			m.SetEdns0(4096, true)
 			reply, err := lab.Exchange(c.Conn, m, 5*time.Second)
-			for tries := 1; err != nil && tries < 3; tries++ { // a machine with other work to do loses packets
+			for tries := 1; err != nil && tries < 3; tries++ { // a busy machine loses packets
 				reply, err = lab.Exchange(c.Conn, m, 5*time.Second)
 			}
 			if err != nil {
 				t.Fatalf("%s %s: %v", name, dns.TypeToString[typ], err)
 			}
 			if reply.Truncated {
-				continue // judged over TCP by the test of transports
+				continue // the test of transports judges it over TCP
 			}
 			if err := v.check(m.Question[0], reply); err != nil {
 				t.Errorf("with %v down: %s %s: %v\n%v", down, name, dns.TypeToString[typ], err, reply)
@@ -457,14 +457,14 @@ func askSigned(t *testing.T, server string, v *validator, names []string, types 
 	}
 }
 
-// hold has Unbound judge the same, with the keys' DS as its trust anchors.
+// hold lets Unbound judge the same, with the keys' DS as its trust anchors.
 func hold(t *testing.T, s *lab.Server, v *validator, settings [2]string) {
 	ask := unbound(t, s.DNS, v, []string{"example.test.", "other.test."},
 		[]string{"example.test", "other.test", "plain.test", "child.example.test"})
 	names := signedNames(rand.New(rand.NewPCG(1, 2)))
 	for _, name := range names {
 		if strings.HasSuffix(name, "cut.example.test.") || strings.HasSuffix(name, "secure.example.test.") {
-			continue // there is nobody
+			continue // nobody serves it
 		}
 		types := []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeDS, dns.TypeMX, dns.TypeDNSKEY}
 		if name == "every.example.test." {
@@ -488,7 +488,7 @@ func hold(t *testing.T, s *lab.Server, v *validator, settings [2]string) {
 	}
 }
 
-// unbound starts Unbound, which has all zones from one server and the keys' DS of some as its trust anchors.
+// unbound starts Unbound, which asks one server for all zones, with the DS of some keys as its trust anchors.
 func unbound(t *testing.T, at string, v *validator, secure, origins []string) (
 	ask func(name string, typ uint16) (*dns.Msg, error),
 ) {

@@ -19,8 +19,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// steeredZones are zones with a policy of every kind: two that are signed and a signed child of one of them, a child
-// that is not signed, and a zone that is not. %s are settings of signing.
+// steeredZones are zones with a policy of every kind: two signed ones, a signed and an unsigned child of one of them,
+// and an unsigned one. %s are settings of signing.
 const steeredZones = `kind: Zone
 name: steer.test
 nameservers: [ns1.steer.test, ns2.other.test]
@@ -84,7 +84,7 @@ var steeredEndpoints = []string{
 	`inside/a hostname: all.other.test`,
 }
 
-// steeredPolicies are names with what their documents have.
+// steeredPolicies are names with the fields of their documents.
 var steeredPolicies = []string{
 	`steer.test rules: [{failover: [eu, us]}], answers: 2`,
 	`ns1.steer.test rules: [{failover: [four, six]}], pick: all`,
@@ -160,7 +160,7 @@ func recordOf(r string) (name, data string) {
 	return r[:end], r[end+1:]
 }
 
-// steeredText writes the documents: how the two kinds of zones are signed, and what is there beside them.
+// steeredText writes the documents: how the two kinds of zones are signed, and what else there is.
 func steeredText(first, second, more string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, steeredZones, first, second)
@@ -194,7 +194,7 @@ func steeredText(first, second, more string) string {
 	return b.String() + more
 }
 
-// override is documents that say something of targets.
+// override returns documents of overrides for targets.
 func override(fields string, targets ...string) string {
 	var b strings.Builder
 	for _, t := range targets {
@@ -203,7 +203,7 @@ func override(fields string, targets ...string) string {
 	return b.String()
 }
 
-// healthStates are what may be up and down, and which addresses all.steer.test has then.
+// healthStates are states of health, with the addresses of all.steer.test in each.
 var healthStates = []struct {
 	name, docs string
 	all        []string
@@ -231,7 +231,7 @@ var (
 	usAddresses = []string{"198.51.100.1", "198.51.100.2"}
 )
 
-// aroundNow is when a drill begins and ends by itself.
+// aroundNow returns when a drill begins and ends by itself.
 func aroundNow() string {
 	now := time.Now().UTC()
 	return fmt.Sprintf("from: %s, until: %s", now.Add(-time.Minute).Format(time.RFC3339),
@@ -269,11 +269,11 @@ func steeredNames() (names []string) {
 		q.c1 q.zero _tcp q._tcp aLl.OpEn q.under.a.b`) {
 		add(owner + ".steer.test.")
 	}
-	for c := 'p'; c <= 'z'; c++ { // of some of these the record of a policy proves that they are not there
+	for c := 'p'; c <= 'z'; c++ { // for some of these the record of a policy proves that they do not exist
 		add(string(c)+".w.other.test.", string(c)+".none.p.steer.test.")
 	}
 	add("q.other.test.", "under.dn.other.test.", "q.dn.other.test.", "other.test.", "t.open.steer.test.")
-	for i, name := range names { // as the oracle writes it
+	for i, name := range names { // in the oracle's form
 		names[i] = strings.ReplaceAll(name, `\032`, `\ `)
 	}
 	slices.Sort(names)
@@ -297,7 +297,7 @@ func (q judged) String() string {
 	return s
 }
 
-// ask asks over a connection; TC is asked again over TCP.
+// ask asks over a connection. After TC it asks again over TCP.
 func (q judged) ask(t *testing.T, c net.Conn, at string) *dns.Msg {
 	t.Helper()
 	m := lab.Question{Name: q.name, Qtype: q.typ, Client: q.client}.Message()
@@ -308,7 +308,7 @@ func (q judged) ask(t *testing.T, c net.Conn, at string) *dns.Msg {
 		o.SetDo()
 	}
 	reply, err := lab.Exchange(c, m, 5*time.Second)
-	for tries := 1; err != nil && tries < 4; tries++ { // a machine with other work to do loses packets
+	for tries := 1; err != nil && tries < 4; tries++ { // a busy machine loses packets
 		reply, err = lab.Exchange(c, m, 5*time.Second)
 	}
 	if err == nil && reply.Truncated {
@@ -320,11 +320,11 @@ func (q judged) ask(t *testing.T, c net.Conn, at string) *dns.Msg {
 	return reply
 }
 
-// seen is what a resolver could have in its cache of all states: denial, and what was answered.
+// seen is what a resolver could have cached from all states: denial, and answers.
 type seen struct {
-	loose  bool              // sets may be parts of what is answered without signing, as of an edge without keys
-	denial map[string]dns.RR // by its text, but for the TTL: the one with the longest
-	there  map[rrsetKey]bool // by the owner that is signed, which may be a wildcard
+	loose  bool              // sets may be parts of the unsigned answers, as from an edge without keys
+	denial map[string]dns.RR // by its text without the TTL: the one with the longest TTL
+	there  map[rrsetKey]bool // by the owner in the signature, which may be a wildcard
 }
 
 func newSeen() *seen { return &seen{denial: map[string]dns.RR{}, there: map[rrsetKey]bool{}} }
@@ -334,7 +334,7 @@ func (s *seen) note(reply *dns.Msg) {
 		for _, r := range section {
 			switch r := r.(type) {
 			case *dns.NSEC, *dns.NSEC3:
-				if i != 1 { // of a wildcard maybe, which proves nothing
+				if i != 1 { // perhaps of a wildcard, which proves nothing
 					continue
 				}
 				text := strings.TrimPrefix(r.String(), r.Header().String()) + r.Header().Name
@@ -352,9 +352,9 @@ func (s *seen) note(reply *dns.Msg) {
 	}
 }
 
-// contradictions holds each denial of any state against each answer of any other, as a resolver does that makes its
-// own negative answers (RFC 8198). No name is denied that is there in another state. A type may be, of a policy with a
-// short TTL: rules and whenAllDown that answer nothing say so.
+// contradictions compares each denial of any state with each answer of any other, like a resolver that makes its own
+// negative answers (RFC 8198). No name is denied that exists in another state. A type of a policy with a short TTL may
+// be: rules and whenAllDown that answer nothing deny it.
 func (s *seen) contradictions(t *testing.T, v *validator) {
 	t.Helper()
 	for k := range s.there {
@@ -382,7 +382,7 @@ func (s *seen) contradictions(t *testing.T, v *validator) {
 	}
 }
 
-// without leaves out what signing adds to a section, and what of an answer is drawn.
+// without removes what signing adds to a section, and the parts of an answer that are drawn.
 func without(section []dns.RR, drawn bool) (all []string) {
 	for _, r := range section {
 		r := dns.Copy(r)
@@ -396,7 +396,7 @@ func without(section []dns.RR, drawn bool) (all []string) {
 				continue
 			}
 		}
-		if soa, is := r.(*dns.SOA); is { // its serial is of where the zone comes from
+		if soa, is := r.(*dns.SOA); is { // its serial says where the zone comes from
 			soa.Serial = 0
 		}
 		all = append(all, strings.ToLower(h.Name)+strings.TrimPrefix(r.String(), h.String()))
@@ -405,17 +405,16 @@ func without(section []dns.RR, drawn bool) (all []string) {
 	return all
 }
 
-// sameBut compares an answer with that of the same zones without signatures: signing changes nothing but what
-// docs/dnssec.md says.
+// sameBut compares an answer with that of the same unsigned zones: signing changes only what docs/dnssec.md says.
 func sameBut(q judged, signed, plain *dns.Msg, loose bool) error {
 	nx := strings.HasPrefix(strings.ToLower(q.name), "nx.") || strings.HasPrefix(q.name, "c10.")
 	if nx && q.do && plain.Rcode == dns.RcodeNameError && signed.Rcode == dns.RcodeSuccess {
 		return nil
 	}
 	switch q.typ {
-	case dns.TypeANY, dns.TypeRRSIG: // which set is answered is not said
+	case dns.TypeANY, dns.TypeRRSIG: // nothing says which set is answered
 		return nil
-	case dns.TypeNSEC: // beside NSEC3 an alias is followed
+	case dns.TypeNSEC: // with NSEC3 an alias is followed
 		return nil
 	}
 	if signed.Rcode != plain.Rcode {
@@ -435,7 +434,7 @@ func sameBut(q judged, signed, plain *dns.Msg, loose bool) error {
 	return nil
 }
 
-// walk asks a server for everything, has the validator judge each answer, and compares it with the answer of the server
+// walk asks a server for everything. The validator judges each answer, and walk compares it with that of the server
 // that does not sign.
 func walk(t *testing.T, state string, r *rand.Rand, v *validator, at, plain string, s *seen) {
 	t.Helper()
@@ -488,7 +487,7 @@ func walk(t *testing.T, state string, r *rand.Rand, v *validator, at, plain stri
 	}
 }
 
-// bare returns an error if who does not set DO is told what only signing adds.
+// bare returns an error if a query without DO gets what only signing adds.
 func bare(q judged, reply *dns.Msg) error {
 	for _, section := range [][]dns.RR{reply.Answer, reply.Ns, reply.Extra} {
 		for _, r := range section {
@@ -503,14 +502,14 @@ func bare(q judged, reply *dns.Msg) error {
 	return nil
 }
 
-// judges are those from elsewhere: Unbound, which has caches for nothing, and delv for some of what it was asked.
+// judges are the other validators: Unbound, without caches, and delv for some of the questions.
 type judges struct {
 	ask     func(name string, typ uint16) (*dns.Msg, error)
 	anchors string
-	failed  map[string]bool // names that were a failure, which Unbound remembers for five seconds
+	failed  map[string]bool // names that failed, which Unbound remembers for five seconds
 }
 
-// take has both take what a server answers. What is refused or a failure by configuration they cannot have.
+// take lets both judge the answers of a server. They cannot judge what is refused, or fails by configuration.
 func (j *judges) take(t *testing.T, state string, r *rand.Rand, at string, plain string) {
 	t.Helper()
 	insecure := func(name string) bool {
@@ -521,11 +520,11 @@ func (j *judges) take(t *testing.T, state string, r *rand.Rand, at string, plain
 	var some []judged
 	for _, name := range steeredNames() {
 		if strings.HasSuffix(name, "gone.steer.test.") || strings.HasPrefix(name, "alias.") {
-			continue // there is nobody
+			continue // nobody serves it
 		}
 		for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeDS} {
 			if typ == dns.TypeDS && (strings.Count(name, ".") < 3 || insecure(name)) {
-				continue // who is above is not here
+				continue // the zone above is not here
 			}
 			if typ > dns.TypeA && r.IntN(3) > 0 {
 				continue
@@ -566,7 +565,7 @@ func (j *judges) take(t *testing.T, state string, r *rand.Rand, at string, plain
 	for _, q := range some[:min(6, len(some))] {
 		var out []byte
 		var err error
-		for range 4 { // a machine with other work to do may be late
+		for range 4 { // a busy machine may be late
 			out, err = exec.Command("timeout", "60", "delv", "@"+host, "-p", port, "-a", j.anchors, "+root=steer.test",
 				"-t", dns.TypeToString[q.typ], "-q", q.name).CombinedOutput()
 			if !strings.Contains(string(out), "timed out") {
@@ -579,7 +578,7 @@ func (j *judges) take(t *testing.T, state string, r *rand.Rand, at string, plain
 	}
 }
 
-// newJudges starts them before a server.
+// newJudges starts them, with a server to ask.
 func newJudges(t *testing.T, at string, v *validator) *judges {
 	j := &judges{failed: map[string]bool{}, anchors: filepath.Join(t.TempDir(), "anchors")}
 	j.ask = unbound(t, at, v, []string{"steer.test.", "other.test."},
@@ -590,10 +589,10 @@ func newJudges(t *testing.T, at string, v *validator) *judges {
 	return j
 }
 
-// TestSignedInEveryState asks for everything that zones with policies of all kinds have, and have not, in every state
-// of health, and for clients whose subnets call for other answers. Each answer is held against the validator of this
-// room, Unbound and delv, and against the answer of a server that has the same zones and does not sign; and all denial
-// of all states together against all that is there in any.
+// TestSignedInEveryState asks for everything that zones with policies of all kinds have, and do not have, in every
+// state of health, and for clients whose subnets get other answers. The validator of this room, Unbound and delv judge
+// each answer. It is compared with that of a server that has the same zones and does not sign. All denial of all states
+// is compared with everything that exists in any.
 func TestSignedInEveryState(t *testing.T) {
 	lab.Need(t, "delv", "unbound")
 	const nsec, nsec3 = "dnssec: {enabled: true}\n", "dnssec: {enabled: true, nsec3: true}\n"
@@ -637,7 +636,7 @@ func everyState(t *testing.T, first, second string) {
 	all.contradictions(t, v)
 }
 
-// above is the DS of the signed child, and a mark that says which state it is.
+// above is the DS of the signed child, and a mark that identifies the state.
 func above(v *validator, mark int) string {
 	ds := v.keys["in.steer.test."].ToDS(dns.SHA256)
 	return fmt.Sprintf("---\n{kind: Record, name: steer.test/in/DS, data: ['%d %d %d %s']}\n"+

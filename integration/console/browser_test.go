@@ -21,7 +21,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// door lets the browser, which is on the machine, ask a server in its namespace. It returns the address.
+// door lets the browser, which runs on the machine, reach a server in its namespace. It returns the address.
 func door(t *testing.T, s *lab.Server) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,7 +50,7 @@ func door(t *testing.T, s *lab.Server) string {
 	return "http://" + l.Addr().String()
 }
 
-// tab is a page of the browser. What it complains of on its console is kept.
+// tab is a page of the browser. It keeps the errors on its console.
 type tab struct {
 	t   *testing.T
 	ctx context.Context
@@ -63,7 +63,7 @@ type tab struct {
 // most is how long one thing in the browser may take on a busy machine.
 const most = 60 * time.Second
 
-// browser starts Chromium, and returns what opens tabs of it.
+// browser starts Chromium, and returns a function that opens tabs.
 func browser(t *testing.T) func(at string) *tab {
 	t.Helper()
 	lab.Need(t, "chromium")
@@ -95,7 +95,7 @@ func browser(t *testing.T) func(at string) *tab {
 	}
 }
 
-// get runs something in the browser, for so long at most.
+// get runs something in the browser, for at most that time.
 func get[T any](b *tab, action chromedp.Action[T]) T {
 	b.t.Helper()
 	type outcome struct {
@@ -136,13 +136,13 @@ func order[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 
 func (b *tab) open(path string) { b.t.Helper(); b.do(chromedp.Navigate(b.at + path)) }
 
-// eval returns what an expression is in the page.
+// eval returns the value of an expression in the page.
 func eval[T any](b *tab, expression string) T {
 	b.t.Helper()
 	return get(b, chromedp.Evaluate[T](expression))
 }
 
-// read is the page as people read it.
+// read returns the page as people read it.
 func (b *tab) read() string {
 	b.t.Helper()
 	return strings.Join(strings.Fields(eval[string](b, "document.body.innerText")), " ")
@@ -156,7 +156,7 @@ func (b *tab) source() (html string) {
 		if err != nil {
 			return err
 		}
-		// The page may ask for itself again between the two.
+		// The page may reload itself between the two.
 		all, err := chromedp.Call(b.ctx, dom.GetOuterHTML, dom.GetOuterHTMLParams{NodeID: root.Root.NodeID})
 		html = all.OuterHTML
 		return err
@@ -179,7 +179,7 @@ func (b *tab) look(width int64, dark bool) {
 	})
 }
 
-// shoot keeps a picture, if pictures are wanted.
+// shoot saves a picture, if pictures are wanted.
 func (b *tab) shoot(name string) {
 	b.t.Helper()
 	if *screenshots == "" {
@@ -194,7 +194,7 @@ func (b *tab) shoot(name string) {
 	}
 }
 
-// quiet fails if the browser has complained of anything.
+// quiet fails if the browser has reported any error.
 func (b *tab) quiet() {
 	b.t.Helper()
 	b.mu.Lock()

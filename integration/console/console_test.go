@@ -24,7 +24,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// screen is an address, and what the page there says while us is out.
+// screen is an address, and the text of its page while us is out.
 type screen struct {
 	name, path string
 	says       []string
@@ -73,8 +73,8 @@ var screens = []screen{
 
 var tags = regexp.MustCompile(`(?s)<symbol.*?</symbol>|<[^>]*>`)
 
-// TestConsole plays an outage of the endpoints of a region while a browser has the first screen open, and goes through
-// all screens then.
+// TestConsole plays an outage of the endpoints of a region while a browser has the first screen open. Then it goes
+// through all screens.
 func TestConsole(t *testing.T) {
 	lab.Need(t, "chromium")
 	plan := lab.Usual
@@ -106,7 +106,7 @@ func TestConsole(t *testing.T) {
 	}
 	b.shoot("calm-light")
 
-	// The open page follows by itself: it notes when its sentence changed, and is not loaded again.
+	// The open page follows without a reload. It notes when its sentence changed.
 	eval[bool](b, `new MutationObserver(() => {
 		if (!window.turned && document.querySelector("h1").textContent.startsWith("us is " +
 			"out")) window.turned = Date.now();
@@ -179,7 +179,7 @@ func TestConsole(t *testing.T) {
 	t.Run("without JavaScript", func(t *testing.T) { plain(t, open(b.at), screens) })
 }
 
-// traffic has a client of each region ask the server of eu, on and on. It returns when some have been answered.
+// traffic lets a client of each region query the server of eu again and again. It returns once some have been answered.
 func traffic(t *testing.T, w *lab.World) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -211,7 +211,7 @@ func traffic(t *testing.T, w *lab.World) {
 	})
 }
 
-// keyboard goes through the page with Tab and Enter alone.
+// keyboard uses the page with Tab and Enter alone.
 func (b *tab) keyboard(t *testing.T) {
 	b.open("/")
 	focus := "(document.activeElement.textContent || document.activeElement.id).trim()"
@@ -231,7 +231,7 @@ func (b *tab) keyboard(t *testing.T) {
 			t.Errorf("the keyboard does not reach %q", want)
 		}
 	}
-	// The skip link leads past the header; Space copies a command and opens what figures mean.
+	// The skip link leads past the header. Space copies a command, and opens the meaning of figures.
 	b.open("/")
 	b.do(chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter), chromedp.KeyEvent(kb.Tab))
 	if !eval[bool](b, `document.getElementById("main").contains(document.activeElement)`) {
@@ -266,8 +266,8 @@ func (b *tab) keyboard(t *testing.T) {
 	}
 }
 
-// contrasts is what in the page is too faint to be read, by WCAG 2.2 AA: the contrast of each text, and of what a field
-// suggests, with what is behind it.
+// contrasts is everything in the page that is too faint to read, by WCAG 2.2 AA: the contrast of each text, and of each
+// field's placeholder, with what is behind it.
 const contrasts = `(() => {
 	const parts = (c) => c.match(/[\d.]+/g).map(Number);
 	const light = (c) => parts(c).slice(0, 3).reduce((sum, v, i) => {
@@ -303,19 +303,19 @@ const contrasts = `(() => {
 	return [...faint];
 })()`
 
-// usable is everything on a page that can be used.
+// usable is all controls on a page.
 const usable = `[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, summary")]
 	.filter((e) => e.checkVisibility())`
 
 // place is where the focus is on a page.
 type place struct {
-	Index      int // of what can be used; -1: out of the page
+	Index      int // of the controls; -1: outside of the page
 	Name, What string
 	Visible    bool // people see that it has the focus
 }
 
-// tabs presses Tab so often. It returns where the focus was after each: the page notes it before the next, so that the
-// browser is asked only once.
+// tabs presses Tab n times. It returns where the focus was after each. The page itself notes that, so that the browser
+// is asked only once.
 func (b *tab) tabs(n int) []place {
 	b.t.Helper()
 	eval[bool](b, `(() => {
@@ -339,13 +339,13 @@ func (b *tab) tabs(n int) []place {
 	return eval[[]place](b, `(removeEventListener("keydown", here, true), here(), way.slice(1))`)
 }
 
-// goThrough reaches everything on a page that can be used by Tab alone, in the order of the page, sees where it is, and
-// comes out again.
+// goThrough reaches every control of a page by Tab alone, in the order of the page, checks that the focus is visible,
+// and leaves the page again.
 func (b *tab) goThrough(path string) {
 	b.t.Helper()
-	// The page is not to change below the keys; this is the mark of what has been fetched once.
+	// The page must not change meanwhile. This mark says that it has been fetched once.
 	eval[bool](b, `(document.getElementById("main").setAttribute("data-still", ""), true)`)
-	// A field for a time has parts, each with a place of its own on the way.
+	// A field for a time has parts, and each is a stop of its own.
 	count := eval[struct{ Usable, Times int }](b, `({
 		Usable: `+usable+`.length, Times: document.querySelectorAll("input[type=datetime-local]").length,
 	})`)

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package console looks at the operator's view as people do: in a real browser, against a real cluster of three
-// servers, while an outage is played.
+// Package console looks at the console as people do: in a real browser, with a real cluster of three servers, during an
+// outage.
 package console
 
 import (
@@ -12,7 +12,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// screenshots is where pictures of all screens are kept, dark and light, wide and narrow, and without JavaScript.
+// screenshots is the folder for pictures of all screens, dark and light, wide and narrow, and without JavaScript.
 var screenshots = flag.String("screenshots", os.Getenv("SCREENSHOTS"),
 	"a `folder` to keep pictures of all screens in; SCREENSHOTS in the environment does the same")
 

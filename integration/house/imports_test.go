@@ -14,15 +14,15 @@ import (
 // module is the path that all packages of the house begin with.
 const module = "leeward"
 
-// room is a package of the house: which others of the house it may import, and why no more than that.
+// room is a package of the house: which others of the house it may import, and why no more.
 type room struct {
 	path string // below the module; a final "/..." holds all below it, too
 	may  []string
 	why  string
 }
 
-// rooms is the import table of docs/architecture.md. A package that no line holds fails the test: say here what it may
-// import. Where several lines hold a package, the longest path counts.
+// rooms is the import table of docs/architecture.md. A package without a line fails the test: say here what it may
+// import. If several lines fit a package, the longest path counts.
 var rooms = []room{
 	{"geo", nil, "where an address is has nothing to do with DNS or zones; it can be used and tested alone"},
 	{"health", nil, "what vantages say becomes a verdict by a pure function, the same on every server: no socket, " +
@@ -131,11 +131,10 @@ var rooms = []room{
 	},
 }
 
-// ground is what every room may stand on: it imports nothing of ours and knows nothing of DNS.
+// ground is the base of every room. It imports nothing of ours and knows nothing about DNS.
 var ground = []string{"zones/disk"}
 
-// guests are modules of others that may enter some rooms only; tests may use miekg/dns, as an oracle, and etcd's
-// server.
+// guests are other modules that only some rooms may import. Tests may use miekg/dns, as an oracle, and etcd's server.
 var guests = []struct {
 	prefix string
 	rooms  []string
@@ -167,7 +166,7 @@ var guests = []struct {
 		"by who runs it"},
 }
 
-// listed is what go list says of one package.
+// listed is the output of go list for one package.
 type listed struct {
 	ImportPath                         string
 	Imports, TestImports, XTestImports []string
@@ -176,7 +175,7 @@ type listed struct {
 
 func (r room) holds(path string) bool { return within(path, r.path) }
 
-// within says whether a package's path below the module is the pattern's or, where it ends in "...", below it.
+// within says whether a package's path below the module is the pattern or, if that ends in "...", below it.
 func within(path, pattern string) bool {
 	if base, all := strings.CutSuffix(pattern, "..."); all {
 		return strings.HasPrefix(path+"/", base)
@@ -184,7 +183,7 @@ func within(path, pattern string) bool {
 	return path == pattern
 }
 
-// faults returns every import that the table bans, as text that says why.
+// faults returns every import that the table forbids, with the reason.
 func faults(packages []listed) []string {
 	var all []string
 	for _, p := range packages {
@@ -260,7 +259,7 @@ func list(t *testing.T, tags string) []listed {
 	}
 }
 
-// TestImports holds the house together: data flows one way, and what may not know of something cannot.
+// TestImports keeps data flowing one way: a room cannot depend on what it must not know.
 func TestImports(t *testing.T) {
 	for _, tags := range []string{"", "noembed"} {
 		packages := list(t, tags)
@@ -273,7 +272,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestImportsFindsFaults holds the test above: the bans that matter most are found when broken.
+// TestImportsFindsFaults tests the test above: it must find violations of the most important rules.
 func TestImportsFindsFaults(t *testing.T) {
 	for _, p := range []listed{
 		{ImportPath: "leeward/server/answer", Imports: []string{"leeward/zones/store"}},

@@ -20,8 +20,8 @@ const (
 // root is the module's folder.
 const root = "../.."
 
-// longLines returns the numbers of the lines that are too long. Lines that a raw string is on do not count: struct
-// tags, golden texts and documents cannot be broken.
+// longLines returns the numbers of the lines that are too long. Lines with a raw string do not count: struct tags,
+// golden texts and documents cannot be broken.
 func longLines(source []byte) (numbers []int) {
 	raw := map[int]bool{}
 	file := token.NewFileSet().AddFile("", -1, len(source))

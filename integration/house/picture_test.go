@@ -15,8 +15,8 @@ var drawHouse = flag.Bool("draw-house", false, "draw docs/images/house.svg anew 
 
 const housePicture = "../../docs/images/house.svg"
 
-// TestHousePicture holds the picture in docs/architecture.md: it is drawn from the imports, so it cannot be out of
-// date.
+// TestHousePicture compares the picture in docs/architecture.md with one drawn from the imports, so that it cannot be
+// out of date.
 func TestHousePicture(t *testing.T) {
 	want := drawHouseOf(list(t, ""))
 	if *drawHouse {
@@ -34,7 +34,7 @@ func TestHousePicture(t *testing.T) {
 	}
 }
 
-// TestHouseTable: every room has its line in docs/architecture.md.
+// TestHouseTable: docs/architecture.md has a line for every room.
 func TestHouseTable(t *testing.T) {
 	text, err := os.ReadFile("../../docs/architecture.md")
 	if err != nil {
@@ -49,7 +49,7 @@ func TestHouseTable(t *testing.T) {
 	}
 }
 
-// floors sorts rooms by how far they are above the ground: each stands above all that it imports.
+// floors sorts rooms by height: each is above everything that it imports.
 func floors(imports map[string][]string) [][]string {
 	height := map[string]int{}
 	var of func(room string) int
@@ -75,7 +75,7 @@ func floors(imports map[string][]string) [][]string {
 	return all
 }
 
-// direct leaves out the imports that a room has through another one as well: the picture stays readable.
+// direct removes the imports that a room also has through another one, so that the picture stays readable.
 func direct(imports map[string][]string) map[string][]string {
 	var reaches func(from, to string) bool
 	reaches = func(from, to string) bool {
@@ -92,13 +92,13 @@ func direct(imports map[string][]string) map[string][]string {
 	return out
 }
 
-// drawHouseOf draws the rooms, floor above floor, with a line from each room down to those it imports.
+// drawHouseOf draws the rooms, floor above floor, with a line from each room down to those that it imports.
 func drawHouseOf(packages []listed) []byte {
 	imports := map[string][]string{}
 	for _, p := range packages {
 		room, _ := strings.CutPrefix(p.ImportPath, module+"/")
 		if strings.HasPrefix(room, "integration") {
-			continue // tests of the whole: they stand beside the house
+			continue // tests of the whole house are not in it
 		}
 		imports[room] = nil
 		for _, i := range p.Imports {

@@ -1,4 +1,4 @@
-// Package house holds the tree together: who may import whom, and what a stranger finds in each room.
+// Package house checks the tree as a whole: which room may import which, and what a stranger finds in each room.
 package house
 
 import (
@@ -13,18 +13,17 @@ import (
 	"testing"
 )
 
-// vague are names that say of a file or a room only that something is in it.
+// vague are names that say nothing about a file or a room.
 var vague = regexp.MustCompile(`^(utils?|helpers?|common|misc|managers?|types|shared|base)$`)
 
-// folder is what the files of one folder say.
+// folder is what is known about the files of one folder.
 type folder struct {
 	doc     bool // a file has a comment on the package
 	inLab   bool // one imports integration/lab
 	ownMain bool // one has a TestMain
 }
 
-// TestTree holds what a stranger looks for: each room says what it is, none has a name that says nothing, and rooms of
-// tests that stand on the lab take turns.
+// TestTree: each room says what it is, no name says nothing, and test rooms that use the lab take turns.
 func TestTree(t *testing.T) {
 	folders := map[string]*folder{}
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {

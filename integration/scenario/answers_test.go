@@ -16,7 +16,8 @@ import (
 	"leeward/integration/script"
 )
 
-// getting is what "clients of eu get us or ap from eu" means: whose clients, what they get, and of which servers.
+// getting reads a line such as "clients of eu get us or ap from eu": whose clients, what they get, and from which
+// servers.
 func (x *scenario) getting(a script.Args) (servers, clients []*lab.Region, wanted want, err error) {
 	text, from, _ := strings.Cut(a.Text(1), " from ")
 	from = cmp.Or(strings.TrimSpace(from), "all")

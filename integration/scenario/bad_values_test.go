@@ -31,7 +31,7 @@ func (x *scenario) gateway() *lab.Gateway {
 	}}}
 }
 
-// badValue is the i-th of many values that are not right, each in another way than the one before.
+// badValue is the i-th of many bad values. Each is bad in another way than the one before.
 func badValue(i int) (key, value string) {
 	switch i % 8 {
 	case 0:

@@ -20,7 +20,7 @@ var (
 	chaosFor  = flag.Duration("chaos-for", time.Minute, "for this long")
 )
 
-// drawn is a fault that can be drawn: lines of scenarios that begin it and end it, and what it means.
+// drawn is a fault that can be drawn: the lines of scenarios that begin and end it, and its meaning.
 type drawn struct {
 	begin, end []string
 	// what no other fault may have at the same time; "etcd works" only excludes those that take "etcd"
@@ -37,9 +37,9 @@ type chaos struct {
 	names  []string // of the regions
 }
 
-// TestChaos plays faults by lot: two or three at once out of all that scenarios can take away, for random times, while
-// clients ask and a note changes. Every answer is held against what was true. The same seed draws the same faults at
-// the same times.
+// TestChaos plays random faults: two or three at once of all those in scenarios, for random times, while clients ask
+// and a note changes. Every answer is compared with what was true. The same seed draws the same faults at the same
+// times.
 func TestChaos(t *testing.T) {
 	if *chaosSeed == 0 {
 		t.Skip("make chaos plays it")
@@ -61,8 +61,8 @@ func TestChaos(t *testing.T) {
 	c.play()
 }
 
-// draw returns the n-th fault. It draws the same amount from the random numbers for each kind of fault, so that what
-// was drawn before does not depend on who runs it.
+// draw returns the n-th fault. Each kind of fault takes the same amount of random numbers, so that the draws do not
+// depend on who runs it.
 func (c *chaos) draw() drawn {
 	pick := func(n int) int { return c.random.IntN(n) }
 	one := c.names[pick(3)]
@@ -85,7 +85,7 @@ func (c *chaos) draw() drawn {
 	everybody := c.names
 	server := []string{"server " + one}
 	switch pick(23) {
-	case 0, 1, 2, 3, 4: // what everything is about is drawn most
+	case 0, 1, 2, 3, 4: // the most important ones are drawn most
 		how := [...]string{"fail", "hang", "are gone"}[way]
 		return drawn{
 			begin: []string{"endpoints " + target + " " + how}, end: []string{"endpoints " + target + " are well"},
@@ -228,7 +228,7 @@ func (c *chaos) play() {
 	next := c.zero.Add(time.Second)
 	notes := 0
 	for time.Now().Before(stop) {
-		// What ends first, or the next beginning.
+		// Whatever ends first, or the next beginning.
 		slices.SortStableFunc(now, func(a, b running) int { return a.ends.Compare(b.ends) })
 		due := next
 		if len(now) > 0 && now[0].ends.Before(due) {
@@ -264,7 +264,7 @@ func (c *chaos) play() {
 	for _, r := range now {
 		c.finish(r)
 	}
-	// Whatever was taken away is back: all is as it was, and the newest change is everywhere.
+	// Everything is back and as it was, and the newest change is everywhere.
 	notes++
 	healed := time.Now()
 	lab.Until(t, 30*time.Second, "a change can be written", func() error { return c.do(fmt.Sprintf("note %d", notes)) })
@@ -295,7 +295,7 @@ func (c *chaos) start(d drawn) int {
 	return len(c.truth.spells) - 1
 }
 
-// finish ends a fault, and waits for the servers that it took to answer again.
+// finish ends a fault, and waits until the servers that it stopped answer again.
 func (c *chaos) finish(r running) {
 	c.begun = time.Now()
 	for _, line := range r.end {
@@ -308,7 +308,7 @@ func (c *chaos) finish(r running) {
 	c.truth.spells[r.spell].until = time.Now()
 }
 
-// answering ends what excuses a server from answering.
+// answering ends a server's excuse for not answering.
 func (c *chaos) answering(server string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,20 +12,20 @@ import (
 	"leeward/integration/script"
 )
 
-// language is what scenarios can say. README.md explains each line: to add one, add it here and there.
+// language is the lines of scenarios. README.md explains each line: to add one, add it here and there.
 //
-// R is a region, several as eu,us, or all; M is that of members of etcd, or which they are, such as leader; E is
+// R is a region, several as eu,us, or all. M is members of etcd in the same form, or by role, such as leader. E is
 // endpoints, as eu, eu/1 or all.
 var language = script.Language[*story, *scenario]{Settings: settings, Commands: commands, Known: known}
 
 type command = script.Command[*scenario]
 
 var commands = []command{
-	// What is in etcd, and is not right.
+	// Bad values in etcd.
 	{Line: "put N bad values", Do: (*scenario).putBadValues},
 	{Line: "put a value of N bytes at KEY", Do: (*scenario).putLongValue},
 
-	// The servers, and members of etcd, as processes.
+	// The processes of servers and members of etcd.
 	{Line: "kill server R", Do: each((*scenario).killServer)},
 	{Line: "stop server R", Do: each((*scenario).stopServer)},
 	{Line: "start server R", Do: each((*scenario).startServer)},
@@ -40,7 +40,7 @@ var commands = []command{
 	{Line: "resume etcd M", Do: eachMember((*scenario).resumeEtcd)},
 	{Line: "etcd of M works", Check: eachMember((*scenario).etcdWorks)},
 
-	// What lies between the regions.
+	// The links between the regions.
 	{Line: "isolate R", Do: each((*scenario).isolate)},
 	{Line: "rejoin R", Do: each((*scenario).rejoin)},
 	{Line: "cut R and R", Do: (*scenario).cutBoth},
@@ -53,7 +53,7 @@ var commands = []command{
 	{Line: "probes from R arrive", Do: (*scenario).passProbes},
 	{Line: "between R and R lose P delay D", Do: (*scenario).worsenLink},
 
-	// The load balancers that are probed.
+	// The probed load balancers.
 	{Line: "endpoints E fail", Do: eachEndpoint(failEndpoint)},
 	{Line: "endpoints E hang", Do: eachEndpoint(hangEndpoint)},
 	{Line: "endpoints E are gone", Do: eachEndpoint(removeEndpoint)},
@@ -62,7 +62,7 @@ var commands = []command{
 	{Line: "endpoints E answer after D to D", Do: eachEndpoint(unevenEndpoint)},
 	{Line: "endpoints E flap every D", Do: eachEndpoint(flapEndpoint)},
 
-	// What is in etcd.
+	// The content of etcd.
 	{Line: "note …", Do: (*scenario).putNote, Quiet: true},
 	{Line: "put KEY …", Do: (*scenario).putKey},
 	{Line: "delete everything in etcd", Do: (*scenario).deleteEverything},
@@ -80,20 +80,20 @@ var commands = []command{
 	{Line: "restore etcd", Do: (*scenario).restore},
 	{Line: "compact etcd", Do: (*scenario).compact, Quiet: true},
 
-	// The space and the disks that etcd has.
+	// The space and the disks of etcd.
 	{Line: "etcd is out of space", Do: (*scenario).fillEtcd},
 	{Line: "etcd has space", Do: (*scenario).freeEtcd},
 	{Line: "disk under etcd M takes D", Do: (*scenario).slowDisk},
 	{Line: "disk under etcd M is quick", Do: (*scenario).quickDisk},
 
-	// What clients get.
+	// The answers to clients.
 	{Line: "clients of R get …", Check: (*scenario).clientsGet, Promise: (*scenario).promiseClients},
 	{Line: "R answers", Check: each((*scenario).answers), Promise: (*scenario).promiseAnswers},
 	{Line: "clients ask R N times a second", Do: each((*scenario).askMore), Quiet: true},
 	{Line: "R may be silent", Do: each((*scenario).maySilence), Quiet: true},
 	{Line: "note at R is …", Check: each((*scenario).noteIs)},
 
-	// What servers say of themselves.
+	// What servers report about themselves.
 	{Line: "source of R is …", Check: each((*scenario).sourceIs)},
 	{Line: "log of R says …", Check: each((*scenario).logSays)},
 	{Line: "verdict of R on E is STATE", Check: each((*scenario).verdictIs)},
@@ -115,7 +115,7 @@ var commands = []command{
 	{Line: "state of R is of a newer version", Do: each((*scenario).newerState), Quiet: true},
 	{Line: "state of R holds …", Check: each((*scenario).stateHolds)},
 
-	// What servers have to share: descriptors, memory, the processor.
+	// What servers share: descriptors, memory, the processor.
 	{Line: "N idle clients crowd server R", Do: (*scenario).crowdServers},
 	{Line: "the crowd leaves server R", Do: each((*scenario).crowdLeaves)},
 	{Line: "N busy loops run beside", Do: (*scenario).burn},
@@ -135,12 +135,12 @@ var commands = []command{
 	{Line: "etcd was written N times at most", Check: (*scenario).writtenAtMost},
 }
 
-// known says whether there is what a text names, before it is played.
+// known checks the names in a text before it is played.
 func known(kind, text string) error {
 	regions := lab.NewRegions()
 	switch kind {
 	case "R":
-		if text == "client" { // a link can end there
+		if text == "client" { // a link may end there
 			return nil
 		}
 	case "M":
@@ -166,7 +166,7 @@ func known(kind, text string) error {
 	return nil
 }
 
-// regions returns those that a word names: "eu", "eu,us" or "all".
+// regions returns the regions of a word: "eu", "eu,us" or "all".
 func (x *scenario) regions(text string) (all []*lab.Region) {
 	for _, r := range x.w.Regions {
 		if text == "all" || slices.Contains(strings.Split(text, ","), r.Name) {
@@ -176,8 +176,8 @@ func (x *scenario) regions(text string) (all []*lab.Region) {
 	return all
 }
 
-// each does something for each region that a line's R names. Where several words are in capitals, it is the first R
-// that counts; "verdict of R on E" is said of R.
+// each does something for each region in a line's R. If several words of the line are in capitals, the first R counts:
+// "verdict of R on E" is about R.
 func each(do func(x *scenario, r *lab.Region, a script.Args) error) func(*scenario, script.Args) error {
 	return func(x *scenario, a script.Args) error {
 		for _, r := range x.regions(a.Text(0)) {
@@ -189,7 +189,7 @@ func each(do func(x *scenario, r *lab.Region, a script.Args) error) func(*scenar
 	}
 }
 
-// eachMember does something for each member of etcd that a line's M names.
+// eachMember does something for each member of etcd in a line's M.
 func eachMember(do func(x *scenario, r *lab.Region) error) func(*scenario, script.Args) error {
 	return func(x *scenario, a script.Args) error {
 		all, err := x.members(a.Text(0))
@@ -205,7 +205,7 @@ func eachMember(do func(x *scenario, r *lab.Region) error) func(*scenario, scrip
 	}
 }
 
-// eachEndpoint does something for each endpoint that a line's E names.
+// eachEndpoint does something for each endpoint in a line's E.
 func eachEndpoint(do func(e *lab.Endpoint, a script.Args) error) func(*scenario, script.Args) error {
 	return func(x *scenario, a script.Args) error {
 		for _, r := range x.w.Regions {
@@ -222,14 +222,14 @@ func eachEndpoint(do func(e *lab.Endpoint, a script.Args) error) func(*scenario,
 	}
 }
 
-// among says whether the i-th endpoint of a region is one of those that a word names: "all", "eu", "eu,us/1".
+// among says whether a word includes the i-th endpoint of a region: "all", "eu", "eu,us/1".
 func among(endpoints string, r *lab.Region, i int) bool {
 	return slices.ContainsFunc(strings.Split(endpoints, ","), func(part string) bool {
 		return part == "all" || part == r.Name || part == fmt.Sprintf("%s/%d", r.Name, i+1)
 	})
 }
 
-// members returns the regions of the members of etcd that a word names.
+// members returns the regions whose members of etcd a word names.
 func (x *scenario) members(text string) (all []*lab.Region, err error) {
 	switch text {
 	case "same":

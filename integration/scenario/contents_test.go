@@ -27,13 +27,13 @@ func (x *scenario) deleteEverything(script.Args) error {
 
 func (x *scenario) etcdctl(a script.Args) error { return x.ctl("", strings.Fields(a.Text(0))...) }
 
-// argv is a verb of leeward with --etcd and all members.
+// argv is a verb of leeward, with --etcd for all members.
 func (x *scenario) argv(line string) []string {
 	args := strings.Fields(line)
 	return slices.Concat([]string{lab.Binary}, args[:1], []string{"--etcd", strings.Join(x.w.URLs, ",")}, args[1:])
 }
 
-// run runs a verb of leeward to its end, which has to be a good one.
+// run runs a verb of leeward, which must succeed.
 func (x *scenario) run(stdin, line string) error {
 	argv, err := x.withKept(x.argv(line))
 	if err != nil {
@@ -103,7 +103,7 @@ func (x *scenario) compact(script.Args) error {
 func (x *scenario) fillEtcd(script.Args) error { return x.w.Leader(x.t).NoSpace(true) }
 func (x *scenario) freeEtcd(script.Args) error { return x.w.Leader(x.t).NoSpace(false) }
 
-// ctlOut runs etcdctl against all members: one that works answers.
+// ctlOut runs etcdctl with all members: any one that works answers.
 func (x *scenario) ctlOut(stdin string, args ...string) (string, error) {
 	for range 3 {
 		for _, r := range x.w.Regions {
@@ -128,7 +128,7 @@ func (x *scenario) ctl(stdin string, args ...string) error {
 	return err
 }
 
-// renew kills all members, takes away what they have on disk, and starts them from what fill puts there.
+// renew kills all members, removes their files, and starts them with what fill puts there.
 func (x *scenario) renew(fill func(*lab.Region) error) error {
 	for _, r := range x.w.Regions {
 		r.Etcd.Process.Kill()

@@ -20,7 +20,7 @@ import (
 	"leeward/integration/script"
 )
 
-// fillDisk leaves no room where a server keeps its copy.
+// fillDisk fills the disk where a server keeps its copy.
 func (x *scenario) fillDisk(r *lab.Region, _ script.Args) error {
 	f, err := os.Create(filepath.Join(x.w.State(r), "filler"))
 	if err != nil {
@@ -51,7 +51,7 @@ func (x *scenario) remount(r *lab.Region, options string) error {
 	return nil
 }
 
-// spoil changes the copy that a server keeps.
+// spoil changes a server's copy on disk.
 func (x *scenario) spoil(r *lab.Region, change func([]byte) ([]byte, error)) error {
 	file := filepath.Join(x.w.State(r), "last-good")
 	b, err := os.ReadFile(file)
@@ -97,7 +97,7 @@ func unzip(b []byte) ([]byte, error) {
 	return io.ReadAll(z)
 }
 
-// newer makes a copy of one that has another number as its format, with the right sum below it.
+// newer makes a copy with another number as its format, with the right sum below it.
 func newer(b []byte) ([]byte, error) {
 	text, err := unzip(b)
 	if err != nil {
@@ -112,7 +112,7 @@ func newer(b []byte) ([]byte, error) {
 	for len(lines[len(lines)-1]) == 0 {
 		lines = lines[:len(lines)-1]
 	}
-	body := bytes.Join(lines[:len(lines)-1], nil) // the last line is the sum of those before
+	body := bytes.Join(lines[:len(lines)-1], nil) // the last line is the sum of the lines before
 	sum := sha256.Sum256(body)
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
@@ -124,9 +124,8 @@ func newer(b []byte) ([]byte, error) {
 func (x *scenario) slowDisk(a script.Args) error  { return x.delayDisk(a.Text(0), a.Duration(1)) }
 func (x *scenario) quickDisk(a script.Args) error { return x.delayDisk(a.Text(0), 0) }
 
-// delayDisk has each fsync of members of etcd take so much longer; 0: as long as it takes. A tracer (strace) holds up
-// each call that has what was written brought to the disk, as a disk that is slow or overloaded does, and nothing else
-// of the process.
+// delayDisk makes each fsync of members of etcd take that much longer; 0: as long as it takes. A tracer (strace) delays
+// each call that writes to the disk, like a slow or overloaded disk, and nothing else of the process.
 func (x *scenario) delayDisk(which string, delay time.Duration) error {
 	members, err := x.members(which)
 	if err != nil {
@@ -136,7 +135,7 @@ func (x *scenario) delayDisk(which string, delay time.Duration) error {
 		name := r.Etcd.Name
 		as := "strace of etcd " + name
 		if before, _ := x.kept[as].(*lab.Process); before != nil {
-			// It lets go of the process that it traces, which goes on.
+			// It detaches from the process that it traces, which goes on.
 			if err := before.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				return err
 			}

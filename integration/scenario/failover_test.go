@@ -16,11 +16,12 @@ import (
 	"leeward/integration/lab"
 )
 
-// settle is how long a server may take from a verdict to its answers: what judging, publishing and a busy machine need.
+// settle is how long a server may take from a verdict to its answers: for judging and publishing, on a busy machine.
 const settle = 500 * time.Millisecond
 
-// TestFailover cuts a region off whole, its endpoints, its server and its etcd member, while a resolver and a constant
-// load watch; first the region that holds etcd's leader, then another. What must hold is said in outage.check.
+// TestFailover cuts off a whole region, with its endpoints, its server and its etcd member, while a resolver and a
+// constant load watch. The first region is the one with etcd's leader, and then it is another. outage.check says what
+// must hold.
 func TestFailover(t *testing.T) {
 	w := lab.NewWorld(t, lab.Usual)
 	witnesses := watch(t, w)
@@ -34,7 +35,7 @@ func TestFailover(t *testing.T) {
 			return nil
 		})
 	}
-	for _, r := range w.Regions { // the resolver finds its way and clients get what is theirs before anything happens
+	for _, r := range w.Regions { // first, the resolver finds its way, and clients get the right answers
 		lab.Until(t, 30*time.Second, "a client in "+r.Name+" gets its own region through the resolver", func() error {
 			o := lab.Command(t, w.Client, "", "dig", "+short", "+tries=1", "-b", r.ClientAddress().String(),
 				"@10.77.9.1",
@@ -66,7 +67,7 @@ func TestFailover(t *testing.T) {
 	}
 }
 
-// outage is one region being cut off, agreed upon, healed and back.
+// outage is one region that is cut off, agreed to be down, healed and back.
 type outage struct {
 	w         *lab.World
 	cut       *lab.Region
@@ -74,11 +75,11 @@ type outage struct {
 	timeline  timeline
 	load      *load
 
-	calm               time.Time // from then on answers are held to what is allowed
+	calm               time.Time // from then on answers are compared with what is allowed
 	begin, healed, end time.Time
-	recovered          time.Time            // when the server that was cut had the verdict up on everything again
+	recovered          time.Time            // when the server that was cut off had the verdict up on everything again
 	outFirst, outLast  map[string]time.Time // by remaining server: its first and last verdict that turned to down
-	inFirst, inLast    map[string]time.Time // and back to up
+	inFirst, inLast    map[string]time.Time // and those that turned back to up
 }
 
 // endpointsOf returns all addresses of the region's endpoints.
@@ -107,8 +108,7 @@ func (o *outage) run(t *testing.T) {
 	o.outFirst, o.outLast = map[string]time.Time{}, map[string]time.Time{}
 	o.inFirst, o.inLast = map[string]time.Time{}, map[string]time.Time{}
 	o.load = startLoad(t, o.w)
-	// The load runs, and what the resolver has cached is right, for both families: after an earlier outage it may take
-	// a TTL.
+	// The load runs, and the resolver's cache is right for both families. After an earlier outage that may take a TTL.
 	for _, c := range o.w.Regions {
 		for _, qtype := range o.families() {
 			o.awaitAnswer(t, "resolver", c, time.Now(), func(s *sighting) bool {
@@ -141,7 +141,7 @@ func (o *outage) run(t *testing.T) {
 	}
 	agreed := o.agreed()
 
-	// The configuration goes on changing with what remains.
+	// The configuration still changes on the remaining servers.
 	note := fmt.Sprintf("kind: Record\nname: example.test/during-%s/TXT\ndata: ['\"%s is away\"']\n", o.cut.Name,
 		o.cut.Name)
 	urls := make([]string, 0, 2)
@@ -157,7 +157,7 @@ func (o *outage) run(t *testing.T) {
 		o.awaitRecord(t, r, changed)
 	}
 
-	// Until the resolver's caches must have let go: what the clients see in that time is checked afterwards.
+	// Until the resolver's caches must have expired. What the clients get in that time is checked afterwards.
 	past := agreed.Add(lab.Usual.TTL + 2*time.Second)
 	for _, c := range o.w.Regions {
 		o.awaitAnswer(t, "resolver", c, past, func(*sighting) bool { return true })
@@ -214,7 +214,7 @@ func (o *outage) run(t *testing.T) {
 	o.load.stop()
 }
 
-// agreed is when all remaining servers had the verdict.
+// agreed returns when all remaining servers had the verdict.
 func (o *outage) agreed() (last time.Time) {
 	for _, at := range o.outLast {
 		if at.After(last) {
@@ -224,7 +224,7 @@ func (o *outage) agreed() (last time.Time) {
 	return last
 }
 
-// awaitAnswer waits for a sighting of server and client, asked after a time, for which ok holds.
+// awaitAnswer waits for a sighting of server and client that was asked after a time and for which ok holds.
 func (o *outage) awaitAnswer(t *testing.T, server string, client *lab.Region, after time.Time,
 	ok func(*sighting) bool,
 ) (found *sighting) {
@@ -288,7 +288,7 @@ func (o *outage) last(server string, client *lab.Region, after, before time.Time
 	return last
 }
 
-// check holds every answer of the outage against what was allowed when it was asked for.
+// check compares every answer of the outage with what was allowed when it was asked for.
 func (o *outage) check(t *testing.T) {
 	for _, r := range o.remaining() {
 		v, gone := o.witnesses[r.Name], endpointsOf(o.w, o.cut)
@@ -318,11 +318,11 @@ func (o *outage) check(t *testing.T) {
 				complain(s, "a resolver's client must always be answered")
 			case s.client != o.cut && !o.whole(s, s.client) && (s.received.Before(o.healed) ||
 				s.sent.After(o.recovered.Add(lab.Usual.TTL+time.Second))):
-				// From healed to recovered the resolver can reach a server that has been alone for longer than reports
-				// stay fresh, so by its own reports all other regions are down; what it says then lives for a TTL.
+				// Between healed and recovered the resolver can reach a server that was alone for longer than reports
+				// stay fresh. By its own reports all other regions are down, and its answers live for a TTL.
 				complain(s, "clients of regions that stay must not notice anything")
 			case s.sent.After(agreed.Add(lab.Usual.TTL+time.Second)) && s.received.Before(o.healed) && s.names(o.cut):
-				// One that was under way as the link was healed may come from the server that was alone.
+				// A query that was under way when the link was healed may be answered by the server that was alone.
 				complain(s, "the verdict was at %+.3f s, so TTL + 1 s has passed", agreed.Sub(o.begin).Seconds())
 			}
 		case strings.HasPrefix(s.server, "inside "):
@@ -331,7 +331,7 @@ func (o *outage) check(t *testing.T) {
 				complain(s, "a server answers its own region, cut off or not")
 			}
 		case s.server == o.cut.Name && s.received.After(o.begin):
-			// It cannot be reached, and after that it learns what it missed; run has waited for it to answer rightly
+			// It cannot be reached, and then it learns what it missed. run has waited until its answers are right
 			// again.
 		default:
 			direct++
@@ -378,13 +378,13 @@ func (o *outage) check(t *testing.T) {
 	o.sameVerdicts(t)
 }
 
-// whole says whether the answer is both endpoints of the region.
+// whole says whether the answer has both endpoints of the region.
 func (o *outage) whole(s *sighting, r *lab.Region) bool {
 	return slices.Equal(s.addresses, r.Addresses(s.question.Qtype == dns.TypeAAAA))
 }
 
-// sameVerdicts compares what all servers conclude once everything is back, and waits until none has a problem: a
-// cluster that has just got its third member back may take its time for a write, which is a problem for as long.
+// sameVerdicts compares the verdicts of all servers once everything is back, and waits until none has a problem. A
+// cluster whose third member has just returned may be slow to write, which is a problem for as long as it lasts.
 func (o *outage) sameVerdicts(t *testing.T) {
 	t.Helper()
 	first := o.witnesses[o.w.Regions[0].Name]

@@ -18,7 +18,7 @@ func (x *scenario) rejoin(r *lab.Region, _ script.Args) error {
 	return nil
 }
 
-// weather changes what lies between hosts, one way: from those that the one word names to those that the other does.
+// weather changes the links between hosts, one way: from the hosts of one word to those of the other.
 func (x *scenario) weather(from, to string, change func(*lab.Weather)) {
 	for _, a := range x.hosts(from) {
 		for _, b := range x.hosts(to) {

@@ -17,17 +17,17 @@ import (
 	"leeward/integration/lab"
 )
 
-// sighting is one query for an address policy and what came back.
+// sighting is one query for an address policy, and its response.
 type sighting struct {
 	server         string // region of the server asked, or "resolver"
 	client         *lab.Region
 	question       lab.Question
 	sent, received time.Time
 	addresses      []netip.Addr
-	wrong          string // what is wrong with the response whatever the time, or that there was none
-	lost           bool   // there was none
+	wrong          string // what is wrong with the response at any time, or that there was none
+	lost           bool   // there was no response
 	refused        bool   // it is REFUSED or SERVFAIL
-	limited        bool   // it is truncated and empty, as the rate limit makes it: resolvers ask again over TCP
+	limited        bool   // it is truncated and empty, because of the rate limit: resolvers ask again over TCP
 }
 
 // names says whether the answer holds an address of the region.
@@ -50,9 +50,9 @@ type load struct {
 	wg     sync.WaitGroup
 }
 
-// startLoad asks every server directly, for a client of each region, about 50 queries a second and client over UDP and
-// some over TCP, and the resolver as clients of each region. Servers are asked from the client's namespace; each server
-// is also asked from inside its own region, as "inside <region>".
+// startLoad asks every server directly, for a client of each region, with about 50 queries a second and client over UDP
+// and some over TCP. It asks the resolver as clients of each region. Servers are asked from the client's namespace.
+// Each server is also asked from inside its own region, as "inside <region>".
 func startLoad(t *testing.T, w *lab.World) *load {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{w: w, cancel: cancel}
@@ -85,7 +85,7 @@ func (l *load) note(s *sighting) {
 	l.mu.Unlock()
 }
 
-// sightings returns those so far for which keep holds, in the order of their responses.
+// sightings returns the sightings so far for which keep holds, in the order of their responses.
 func (l *load) sightings(keep func(*sighting) bool) []*sighting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,7 +109,7 @@ var fixed = []struct {
 	{lab.Question{Name: "elsewhere.invalid", Qtype: dns.TypeA}, []string{"REFUSED"}},
 }
 
-// direct asks one server for one client on one socket; over TCP it connects for each query.
+// direct asks one server for one client on one socket. Over TCP it connects for each query.
 func (l *load) direct(ctx context.Context, from *lab.Host, server, address string, client *lab.Region, network string,
 	every time.Duration,
 ) {
@@ -201,8 +201,8 @@ func steered(m *dns.Msg, q lab.Question, ttl time.Duration) ([]netip.Addr, strin
 	return got, ""
 }
 
-// resolved asks the resolver as a client of the region does, each query on a socket of its own so that a slow one holds
-// up no other.
+// resolved asks the resolver as a client of the region does, each query on a socket of its own, so that a slow one
+// delays no other.
 func (l *load) resolved(ctx context.Context, client *lab.Region, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -221,8 +221,8 @@ func (l *load) resolved(ctx context.Context, client *lab.Region, every time.Dura
 			s := &sighting{server: "resolver", client: client, question: q}
 			var r *dns.Msg
 			var err error
-			// As a stub resolver does: 5 s, and once more. A query that the resolver has put to a server that is gone
-			// can take it longer than that, while the same question asked again is answered at once.
+			// A stub resolver waits 5 s, and asks once more. The resolver may take longer if it has asked a server that
+			// is gone, while it answers the same question at once when asked again.
 			for attempt := 0; attempt < 2 && r == nil && ctx.Err() == nil; attempt++ {
 				s.sent = time.Now()
 				r, err = l.resolve(dialer, q)

@@ -60,7 +60,7 @@ func (m *mass) close() {
 	m.listeners = nil
 }
 
-// puts returns how many keys have been written to etcd since the member started, which has applied what all have.
+// puts returns how many keys have been written to etcd since the member started, by the count of that member.
 func puts(m *lab.Member) (float64, error) {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {

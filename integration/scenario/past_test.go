@@ -12,7 +12,7 @@ import (
 	"leeward/integration/script"
 )
 
-// keepTime and keepRevision leave what a later line says as $NAME.
+// keepTime and keepRevision keep values for later lines, which name them as $NAME.
 func (x *scenario) keepTime(a script.Args) error {
 	x.name(a.Text(0), time.Now().UTC().Format(time.RFC3339Nano))
 	return nil
@@ -44,7 +44,7 @@ func (x *scenario) name(name, value string) {
 	x.mu.Unlock()
 }
 
-// withKept puts what was kept in place of each $NAME.
+// withKept replaces each $NAME by its value.
 func (x *scenario) withKept(args []string) ([]string, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -62,7 +62,7 @@ func (x *scenario) withKept(args []string) ([]string, error) {
 	return out, nil
 }
 
-// says runs a verb beside a server and wants all texts, which " and " parts, on its screen, in their order.
+// says runs a verb beside a server. Its output must have all the texts, separated by " and ", in their order.
 func (x *scenario) says(r *lab.Region, a script.Args) error {
 	line, wanted, ok := strings.Cut(a.Text(1), " says ")
 	if !ok {

@@ -12,12 +12,12 @@ import (
 	"leeward/integration/lab"
 )
 
-// tally is what was counted on one track, or on all of a server.
+// tally is the counts of one track, or of all tracks of a server.
 type tally struct {
 	queries, wrong, refused, lost, excused int
-	// kind → tenths of a second in which there was one
+	// kind → tenths of a second in which it occurred
 	slots map[string]map[int64]bool
-	// of the regions that one question is answered with, the most
+	// of the regions in the answers to one question, the most
 	changes int
 	turns   int // of the addresses
 }
@@ -35,7 +35,7 @@ func (y *tally) count(kind string, n *int, s *sighting) {
 
 func (y *tally) seconds(kind string) float64 { return float64(len(y.slots[kind])) / 10 }
 
-// fault says what is wrong with a query's outcome, by the promises in force and the losses that are excused.
+// fault says what is wrong with the result of a query, by the promises in force and the excused losses.
 func (x *scenario) fault(s *sighting) (kind, why string) {
 	// one without addresses has an answer that never changes
 	if kind, why = x.failure(s); kind != "" || len(s.addresses) == 0 {
@@ -58,8 +58,8 @@ func (x *scenario) fault(s *sighting) (kind, why string) {
 	return "", ""
 }
 
-// failure says what is wrong with a query's outcome whatever was true: no response that is not excused, a refusal, or
-// nonsense.
+// failure says what is wrong with the result of a query, whatever was true: a missing response without an excuse, a
+// refusal, or nonsense.
 func (x *scenario) failure(s *sighting) (kind, why string) {
 	excused := func(windows []lab.Window) bool {
 		return slices.ContainsFunc(windows, func(w lab.Window) bool { return w.Holds(s.sent) })
@@ -96,7 +96,7 @@ func (x *scenario) well(a netip.Addr, from, until time.Time) bool {
 	return false
 }
 
-// judge counts what was wrong, refused and lost, prints the picture, and fails the test for what is more than allowed.
+// judge counts what was wrong, refused and lost, prints the picture, and fails the test if there is more than allowed.
 func (x *scenario) judge() {
 	t := x.t
 	perServer := map[string]*tally{}
@@ -207,7 +207,7 @@ func (x *scenario) judge() {
 	}
 }
 
-// named is the regions that addresses are of, such as "eu" or "eu+us".
+// named returns the regions of addresses, such as "eu" or "eu+us".
 func (x *scenario) named(addresses []netip.Addr) string {
 	var names []string
 	for _, r := range x.w.Regions {
@@ -218,11 +218,11 @@ func (x *scenario) named(addresses []netip.Addr) string {
 	return strings.Join(names, "+")
 }
 
-// pictureWidth is about how many columns a picture has for the time.
+// pictureWidth is about how many columns a picture has.
 const pictureWidth = 110
 
-// picture draws each track on a line: which region was answered in each piece of the time, a small letter where only
-// some of its endpoints were, "+" several regions, "x" nothing, "!" what was wrong, and "R" what was refused.
+// picture draws each track as a line. Each piece of time has the region in the answers, in a small letter if they have
+// only some of its endpoints. "+" is several regions, "x" nothing, "!" a wrong answer, and "R" a refusal.
 func (x *scenario) picture(faults map[*sighting]string) string {
 	whole := x.end.Sub(x.zero)
 	piece := 100 * time.Millisecond
@@ -320,7 +320,7 @@ func (x *scenario) glyph(ss []*sighting, faults map[*sighting]string) byte {
 	return seen[0] - 'a' + 'A'
 }
 
-// happened tells what was done and what was seen to hold, in the order of its times.
+// happened lists what was done and what was seen to hold, by time.
 func (x *scenario) happened() string {
 	slices.SortStableFunc(x.events, func(a, b happening) int { return a.at.Compare(b.at) })
 	var b strings.Builder

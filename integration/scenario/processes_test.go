@@ -25,14 +25,14 @@ func (x *scenario) stopServer(r *lab.Region, _ script.Args) error {
 	return nil
 }
 
-// lose says that queries to a server that are sent from a time on need not be answered, until it is said to answer.
+// lose says that a server need not answer queries sent from a time on, until answering is called for it.
 func (x *scenario) lose(server string, from time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.losses[server] = append(x.losses[server], lab.Window{From: from})
 }
 
-// excuse is lose of queries that are under way as well.
+// excuse is lose, including queries that are under way.
 func (x *scenario) excuse(server string) { x.lose(server, time.Now().Add(-grace)) }
 
 func (x *scenario) startServer(r *lab.Region, _ script.Args) error {
@@ -100,10 +100,10 @@ func (x *scenario) downgrade(r *lab.Region, _ script.Args) error {
 	return x.replace(r, lab.BuiltFrom(x.t, x.story.plan.Version))
 }
 
-// refusing is what excuses SERVFAIL and REFUSED of a server are noted under.
+// refusing names the excuses for SERVFAIL and REFUSED of a server.
 func refusing(server string) string { return server + " refusing" }
 
-// replace ends a server in good order, and starts another program in its place.
+// replace stops a server, and starts another program in its place.
 func (x *scenario) replace(r *lab.Region, program string) error {
 	x.lose(r.Name, time.Now())
 	if err := signal(r.Server.Process, syscall.SIGTERM); err != nil {
@@ -115,7 +115,7 @@ func (x *scenario) replace(r *lab.Region, program string) error {
 	if code := r.Server.Process.Cmd.ProcessState.ExitCode(); code != 0 {
 		return fmt.Errorf("it has ended with %d", code)
 	}
-	// Earlier versions say SERVFAIL for a moment when they start. Resolvers ask the others then.
+	// Earlier versions answer SERVFAIL for a moment when they start. Resolvers then ask the others.
 	now := time.Now()
 	x.mu.Lock()
 	x.losses[refusing(r.Name)] = append(x.losses[refusing(r.Name)],

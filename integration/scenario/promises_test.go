@@ -13,8 +13,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// want is what clients are to be answered: the endpoints of a region, or only one of them ("eu/1"), or one of several
-// such things ("eu or us").
+// want is the answer that clients should get: the endpoints of a region, or only one of them ("eu/1"), or one of
+// several such things ("eu or us").
 type want struct {
 	text string
 	sets []set
@@ -65,8 +65,8 @@ func (w want) has(a netip.Addr) bool {
 	return slices.ContainsFunc(w.sets, func(s set) bool { return slices.Contains(s.addresses(a.Is6()), a) })
 }
 
-// promise is what one server's clients of one region are to be answered from a time on. Until it is kept, at the latest
-// until due, the promise before may still be kept in its place.
+// promise is what one server's clients of one region should get from a time on. Until it is kept, at the latest until
+// due, the former promise may still be kept in its place.
 type promise struct {
 	want
 	from, due time.Time
@@ -75,7 +75,7 @@ type promise struct {
 // promises are those of one track, in the order of their times.
 type promises []promise
 
-// inForce returns the promises one of which an answer to a query of that time may keep.
+// inForce returns the promises of that time. An answer must keep one of them.
 func (ps promises) inForce(sent, received time.Time) []promise {
 	var all []promise
 	for i, p := range ps {
@@ -87,8 +87,8 @@ func (ps promises) inForce(sent, received time.Time) []promise {
 	return all
 }
 
-// broken says why an answer keeps no promise; empty if it does. While one promise gives way to another an answer may be
-// some of either, as addresses turn one by one, and of what else was well since that began.
+// broken says why an answer keeps no promise, "" if it keeps one. While one promise replaces another, an answer may
+// have parts of either, since addresses turn one by one, and of anything else that was well since that began.
 func (ps promises) broken(s *sighting, well func(a netip.Addr, from, until time.Time) bool) string {
 	force := ps.inForce(s.sent, s.received)
 	var texts []string
@@ -114,7 +114,7 @@ func (ps promises) broken(s *sighting, well func(a netip.Addr, from, until time.
 	return "it should be " + strings.Join(texts, ", or still ")
 }
 
-// stale says why a resolver's answer keeps no promise that any server had to keep within a TTL before.
+// stale says why a resolver's answer keeps no promise that any server had to keep within the last TTL.
 func stale(all []promises, s *sighting, ttl time.Duration) string {
 	var texts []string
 	for _, ps := range all {
@@ -130,7 +130,7 @@ func stale(all []promises, s *sighting, ttl time.Duration) string {
 	return "within a TTL it was " + strings.Join(texts, ", or ")
 }
 
-// TestPromises holds the judge itself: what counts as wrong while one promise gives way to another, before and after.
+// TestPromises tests the judge itself: what counts as wrong while one promise replaces another, before and after.
 func TestPromises(t *testing.T) {
 	w := &lab.World{Regions: lab.NewRegions()}
 	wanted := func(text string) want {
@@ -155,10 +155,10 @@ func TestPromises(t *testing.T) {
 		{9, "10.77.1.11 10.77.1.12", true},
 		{9, "10.77.1.11", false}, // all of its endpoints are well
 		{9, "10.77.2.11 10.77.2.12", false},
-		{11, "10.77.1.11 10.77.1.12", true}, // still
-		{11, "10.77.1.12", true},            // one has turned
-		{11, "10.77.1.12 10.77.2.11", true}, // of either
-		{11, "10.77.2.11 10.77.2.12", true}, // already
+		{11, "10.77.1.11 10.77.1.12", true}, // still eu
+		{11, "10.77.1.12", true},            // one has turned already
+		{11, "10.77.1.12 10.77.2.11", true}, // parts of both
+		{11, "10.77.2.11 10.77.2.12", true}, // us already
 		{11, "10.77.3.11", true},            // was well
 		{11, "10.77.3.12", false},           // was not
 		{15, "10.77.1.11 10.77.1.12", false},

@@ -17,7 +17,7 @@ import (
 	"leeward/integration/script"
 )
 
-// crowd is TCP connections from clients that only hold them, and come again when one is closed.
+// crowd is TCP connections of clients that only hold them, and reconnect when one is closed.
 type crowd struct {
 	stop    chan struct{}
 	waiting sync.WaitGroup
@@ -69,7 +69,7 @@ func (c *crowd) hold(w *lab.World, from netip.Addr, to string) {
 
 func (c *crowd) leave() { close(c.stop); c.waiting.Wait() }
 
-// overTCP is what excuses queries to a server are noted under that come over TCP.
+// overTCP names the excuses for queries to a server over TCP.
 func overTCP(server string) string { return server + " over TCP" }
 
 func (x *scenario) crowdServers(a script.Args) error {
@@ -122,7 +122,7 @@ func (x *scenario) stopBurning(script.Args) error {
 	return nil
 }
 
-// applyRecords applies so many records at once, which were others before.
+// applyRecords applies that many records at once, with new data.
 func (x *scenario) applyRecords(a script.Args) error {
 	n := a.Int(0)
 	round, _ := x.kept["round"].(int)

@@ -21,8 +21,8 @@ var (
 	update = flag.Bool("update", false, "write the tables of README.md anew")
 )
 
-// TestScenarios plays every file in testdata: a fault, what must hold while it lasts and after it, and
-// clients that ask all servers all the time. Each prints its timeline, and counts what was wrong, refused or lost.
+// TestScenarios plays every file in testdata: a fault, and what must hold while it lasts and after it, while clients
+// ask all servers all the time. Each prints its timeline, and counts what was wrong, refused or lost.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -64,7 +64,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// failures repeats behind all scenarios what failed in which: before it stand thousands of lines of those that passed.
+// failures repeats the failures of all scenarios at the end, because thousands of lines of those that passed come
+// before.
 type failures struct {
 	mu    sync.Mutex
 	lines []string
@@ -84,16 +85,16 @@ func (f *failures) log(t *testing.T) {
 	}
 }
 
-// TestScenarioWords holds that README.md explains each line that scenarios can say, and no other.
+// TestScenarioWords: README.md explains each line of scenarios, and no other.
 func TestScenarioWords(t *testing.T) {
 	if err := language.Explain("README.md", *update); err != nil {
 		t.Error(err)
 	}
 }
 
-// plays is how often a scenario is played at most: on a machine that has stood still for longer than steadiness while
-// it was, a failure says nothing of Leeward. Probes and clients have their time-outs, and the endpoints and the links
-// are in this process.
+// plays is how often a scenario is played at most. If the machine stood still for longer than steadiness meanwhile, a
+// failure says nothing about Leeward: probes and clients have their time-outs, and the endpoints and the links are in
+// this process.
 const (
 	plays      = 4
 	steadiness = 500 * time.Millisecond
@@ -142,21 +143,21 @@ type scenario struct {
 	mu       sync.Mutex
 	losses   map[string][]lab.Window // by server: when queries to it need not be answered
 	promised map[trackKey]promises
-	marks    map[string]int // where each server's log was when the block began
+	marks    map[string]int // how far each server's log was when the block began
 	kept     map[string]any // what steps leave for later ones
 }
 
-// happening is a step, with when it happened or was seen to hold.
+// happening is a step, and when it happened or was seen to hold.
 type happening struct {
 	at     time.Time
-	letter string // of the picture; empty: it is what was seen to hold
+	letter string // of the picture; empty: the step was seen to hold
 	text   string
-	took   time.Duration // from the block's beginning, of what was to hold
+	took   time.Duration // from the block's beginning until the step held
 	limit  time.Duration
 	failed bool
 }
 
-// grace is what a bound is given for the time between the instant that something is so and this process seeing it.
+// grace is added to each bound, for the time until this process notices that something holds.
 const grace = 300 * time.Millisecond
 
 func (x *scenario) play() {
@@ -169,7 +170,7 @@ func (x *scenario) play() {
 	x.tracks = startTracks(t, x.w)
 	stopStalls := x.stalls.Watch(x.w.Processes)
 	defer stopStalls()
-	// Everybody gets what is theirs before anything happens.
+	// First, all clients get the right answers.
 	for _, k := range x.tracks.each() {
 		c := x.w.Region(k.client)
 		own := want{text: c.Name, sets: []set{{c, []int{1, 2}}}}
@@ -191,7 +192,7 @@ func (x *scenario) play() {
 	x.judge()
 }
 
-// meanwhiles returns what must hold while the block before gives way to the next.
+// meanwhiles returns what must hold until the next block begins.
 func (x *scenario) meanwhiles(i int) (steps []step) {
 	if i < 0 {
 		return nil
@@ -204,7 +205,7 @@ func (x *scenario) meanwhiles(i int) (steps []step) {
 	return steps
 }
 
-// block does what happens in it and waits until what must hold does.
+// block does what happens in it, and waits until what must hold does.
 func (x *scenario) block(b *block) {
 	x.begun = time.Now()
 	for _, r := range x.w.Regions {
@@ -213,7 +214,7 @@ func (x *scenario) block(b *block) {
 	var running sync.WaitGroup
 	stop := make(chan struct{})
 	begun := false
-	begin := func() { // the promises are made at the last moment before what they are about happens
+	begin := func() { // promises are made at the last moment before the event that they are about
 		if begun {
 			return
 		}
@@ -256,7 +257,7 @@ func (x *scenario) block(b *block) {
 	running.Wait()
 }
 
-// letter is the next one for the picture.
+// letter returns the next letter for the picture.
 func (x *scenario) letter() string {
 	n := 0
 	for _, e := range x.events {
@@ -273,8 +274,7 @@ func (x *scenario) note(h happening) {
 	x.mu.Unlock()
 }
 
-// within polls until a step's check holds or its time is over. How long the machine itself stood still meanwhile is
-// added to that time.
+// within polls until a step's check holds or its time is over. Time in which the machine itself stood still is added.
 func (x *scenario) within(s step) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -296,7 +296,7 @@ func (x *scenario) within(s step) {
 	}
 }
 
-// holds polls a check until stop and fails at the first time that it does not hold.
+// holds polls a check until stop, and fails as soon as it does not hold.
 func (x *scenario) holds(s step, stop <-chan struct{}) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -316,7 +316,7 @@ func (x *scenario) holds(s step, stop <-chan struct{}) {
 	}
 }
 
-// await waits until a time, at which the next block begins.
+// await waits until the time at which the next block begins.
 func (x *scenario) await(at time.Time, steps []step) {
 	stop := make(chan struct{})
 	var running sync.WaitGroup
@@ -329,7 +329,7 @@ func (x *scenario) await(at time.Time, steps []step) {
 	running.Wait()
 }
 
-// promise notes that clients of regions are to be answered something by servers from now on.
+// promise notes what servers should answer clients of regions from now on.
 func (x *scenario) promise(servers, clients []*lab.Region, wanted want, limit time.Duration) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -342,7 +342,7 @@ func (x *scenario) promise(servers, clients []*lab.Region, wanted want, limit ti
 	}
 }
 
-// kept notes that a track has begun to keep its newest promise: from a moment later on it must not go back.
+// keep notes that a track has begun to keep its newest promise. A moment later it must not go back.
 func (x *scenario) keep(k *track) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -357,7 +357,7 @@ func (x *scenario) keep(k *track) {
 	}
 }
 
-// keeping says whether the newest answers on a track to queries sent after a time are what is wanted: of each name,
+// keeping says whether the newest answers on a track, to queries sent after a time, are as wanted, for each name,
 // family and transport.
 func keeping(k *track, wanted want, after time.Time) error {
 	newest := map[lab.Question]*sighting{}

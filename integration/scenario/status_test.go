@@ -69,7 +69,7 @@ func (x *scenario) seesVantage(r *lab.Region, a script.Args) error {
 	return errors.New("it is not in the status")
 }
 
-// clockIs is said of the clocks of the first regions, to the servers of the last.
+// clockIs checks how servers of the last regions see the clocks of the first ones.
 func (x *scenario) clockIs(r *lab.Region, a script.Args) error {
 	for _, asked := range x.regions(a.Text(2)) {
 		p, err := page(asked)
@@ -123,7 +123,7 @@ func (x *scenario) holdsNothing(r *lab.Region, _ script.Args) error {
 	return err
 }
 
-// metricIs holds a series, as name{state="following"}, to a number, or to "above" one.
+// metricIs compares a series, as name{state="following"}, with a number, or with "above" a number.
 func (x *scenario) metricIs(r *lab.Region, a script.Args) error {
 	series, text, ok := strings.Cut(a.Text(1), " is ")
 	text, above := strings.CutPrefix(text, "above ")
@@ -144,7 +144,7 @@ func (x *scenario) metricIs(r *lab.Region, a script.Args) error {
 	return nil
 }
 
-// agree holds that all have the same verdicts on everything.
+// agree checks that all have the same verdicts on everything.
 func (x *scenario) agree(a script.Args) error {
 	all := x.regions(a.Text(0))
 	first := ""
@@ -168,7 +168,7 @@ func (x *scenario) agree(a script.Args) error {
 	return nil
 }
 
-// addresses are those of the endpoints that a word names.
+// addresses returns the addresses of the endpoints in a word.
 func (x *scenario) addresses(endpoints string) map[netip.Addr]bool {
 	all := map[netip.Addr]bool{}
 	for _, r := range x.w.Regions {
@@ -190,7 +190,7 @@ func (x *scenario) verdictIs(r *lab.Region, a script.Args) error {
 	return x.verdicts(r, a.Text(1), a.Text(2))
 }
 
-// verdicts says whether a server has this verdict on all addresses of the endpoints.
+// verdicts checks that a server has this verdict on all addresses of the endpoints.
 func (x *scenario) verdicts(r *lab.Region, endpoints, state string) error {
 	p, err := page(r)
 	if err != nil {

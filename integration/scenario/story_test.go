@@ -14,10 +14,10 @@ import (
 	"leeward/integration/script"
 )
 
-// story is a scenario as its text tells it. README.md says how they are written.
+// story is a scenario as its text describes it. README.md has the language.
 type story struct {
 	name, row, title string
-	faults           bool // it takes long, and runs only when asked for
+	faults           bool // it takes long, and runs only on demand
 	plan             lab.Plan
 	limits           map[string]float64 // "changes", "lost seconds", … → at most
 	blocks           []script.Block[*scenario]
@@ -28,7 +28,7 @@ type (
 	step  = script.Step[*scenario]
 )
 
-// settings are what a scenario says before it begins.
+// settings are the lines before a scenario begins.
 var settings = []script.Setting[*story]{
 	{Line: "row …", Set: func(s *story, a script.Args) error { s.row = a.Text(0); return nil }},
 	{Line: "title …", Set: func(s *story, a script.Args) error { s.title = a.Text(0); return nil }},
@@ -64,7 +64,7 @@ func (s *story) seed(a script.Args) (err error) {
 	return err
 }
 
-// monitor reads "interval 500ms fall 3": what is not known here is a line of the monitor's document.
+// monitor reads "interval 500ms fall 3". Words that are not known here become a line of the monitor's document.
 func (s *story) monitor(a script.Args) (err error) {
 	fields := strings.Fields(a.Text(0))
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -105,7 +105,7 @@ func readStory(file string) (*story, error) {
 	return s, nil
 }
 
-// TestStories holds that a scenario which says something that is not known is refused, with its line.
+// TestStories: a scenario with an unknown line is refused, and the error names the line.
 func TestStories(t *testing.T) {
 	const head = "row 1\ntitle one\n"
 	for _, c := range []struct{ text, wrong string }{
@@ -115,8 +115,8 @@ func TestStories(t *testing.T) {
 		{head + "  kill server eu\n", ":3: kill server eu: nothing has begun yet"},
 		{head + "after 1s\n  kill the server eu\n", ":4: kill the server eu: nothing known"},
 		{head + "after 1s\n  within 5s kill server eu\n", "write: within 5s: what must hold"},
-		{head + "after 1s\n  within 5s: kill server eu\n", "nothing known"}, // it cannot hold: it happens
-		{head + "after 1s\n  all agree\n", "nothing known"},                 // it cannot happen
+		{head + "after 1s\n  within 5s: kill server eu\n", "nothing known"}, // it happens, and cannot hold
+		{head + "after 1s\n  all agree\n", "nothing known"},                 // it holds, and cannot happen
 		{head + "colour green\nafter 1s\n", "no such setting"},
 		{head + "runs at night\nafter 1s\n", "no such setting"},
 		{head + "after 1s\n  kill server eu,as\n", ":4: kill server eu,as: \"as\" is no region"},

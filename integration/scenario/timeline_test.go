@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// timeline collects what happened when, all from the test process's clock or the servers' (the same machine's).
+// timeline collects what happened when, by the clock of the test process or of the servers, which is the same
+// machine's.
 type timeline struct {
 	mu     sync.Mutex
 	zero   time.Time

@@ -19,11 +19,11 @@ import (
 	"leeward/integration/lab"
 )
 
-// patience is how long a client waits for a response before it counts the query as lost: as long as stub resolvers do.
+// patience is how long a client waits before it counts a query as lost: as long as stub resolvers do.
 const patience = 5 * time.Second
 
 // tracks is what clients see while a scenario runs: queries to every server for clients of every region, and through
-// the resolver, all the time and each on its own: one that is not answered holds up none.
+// the resolver, all the time. Each is independent, so that an unanswered one delays no other.
 type tracks struct {
 	w      *lab.World
 	ctx    context.Context
@@ -44,7 +44,7 @@ type track struct {
 	sightings []*sighting
 }
 
-// startTracks asks until stop.
+// startTracks asks until stop is called.
 func startTracks(t testing.TB, w *lab.World) *tracks {
 	ctx, cancel := context.WithCancel(context.Background())
 	x := &tracks{w: w, ctx: ctx, cancel: cancel, all: map[trackKey]*track{}}
@@ -66,12 +66,12 @@ func startTracks(t testing.TB, w *lab.World) *tracks {
 	return x
 }
 
-// more asks a server another stream of queries for its own region's clients.
+// more adds a stream of queries to a server, for clients of the server's own region.
 func (x *tracks) more(s *lab.Region, every time.Duration) {
 	x.wg.Go(func() { x.datagrams(x.ctx, x.track(s.Name, s.Name), s.Server.DNS, s, every) })
 }
 
-// stop ends the queries; those under way are waited for.
+// stop ends the queries, and waits for those under way.
 func (x *tracks) stop() {
 	x.cancel()
 	x.wg.Wait()
@@ -127,8 +127,8 @@ func (k *track) since(at time.Time) []*sighting {
 	return all
 }
 
-// next is the n-th question for a client: both policies, both families, and now and then one whose answer never
-// changes, of which constant is the number.
+// next returns the n-th question for a client: both policies, both families, and now and then one whose answer never
+// changes, with its number constant.
 func (x *tracks) next(n int, client *lab.Region, network string) (q lab.Question, constant int) {
 	q = lab.Question{
 		Name: "www.example.test", Qtype: dns.TypeA, Client: netip.MustParsePrefix(client.Client.Network),
@@ -171,7 +171,7 @@ type flying struct {
 	constant int
 }
 
-// datagrams puts a query to a server each time, whether or not the ones before have been answered.
+// datagrams sends a query to a server each time, whether or not the ones before have been answered.
 func (x *tracks) datagrams(ctx context.Context, k *track, address string, client *lab.Region, every time.Duration) {
 	socket, err := x.w.Client.Dial(net.Dialer{}, "udp", address)
 	if err != nil {
@@ -192,7 +192,7 @@ func (x *tracks) datagrams(ctx context.Context, k *track, address string, client
 				if isClosed(err) {
 					return
 				}
-				continue // nobody listens there just now
+				continue // nobody listens there at the moment
 			}
 			mu.Lock()
 			f, ok := waiting[m.Id]
@@ -245,12 +245,12 @@ func (x *tracks) datagrams(ctx context.Context, k *track, address string, client
 		waiting[m.Id] = flying{s, constant}
 		mu.Unlock()
 		if _, err := socket.Write(packed); err != nil {
-			socket.Write(packed) // the error was that of the one before
+			socket.Write(packed) // the error was that of the query before
 		}
 	}
 }
 
-// connections puts a query to a server over a connection of its own each time.
+// connections sends each query to a server over a connection of its own.
 func (x *tracks) connections(ctx context.Context, k *track, address string, client *lab.Region, every time.Duration) {
 	x.regularly(ctx, every, func(n int) {
 		q, constant := x.next(n, client, "tcp")
@@ -270,7 +270,7 @@ func (x *tracks) connections(ctx context.Context, k *track, address string, clie
 	})
 }
 
-// resolved asks the resolver as clients of a region do: as a stub resolver, which waits 5 s and asks once more.
+// resolved asks the resolver as clients of a region do: like a stub resolver, which waits 5 s and asks once more.
 func (x *tracks) resolved(ctx context.Context, k *track, client *lab.Region, every time.Duration) {
 	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.UDPAddr{IP: client.ClientAddress().AsSlice()}}
 	l := &load{w: x.w}

@@ -1,4 +1,4 @@
-// Package script is the language of the texts that tests play: what there is, what happens when, and what must hold.
+// Package script is the language of the texts that tests play: settings, what happens when, and what must hold.
 //
 //	title   one server is killed            ← settings: lines that are not indented, before the first block
 //	ttl     5s
@@ -8,15 +8,14 @@
 //	  within 4s: eu answers                 ← it must hold by then, counted from the block's beginning
 //	  meanwhile: eu,ap agree                ← it must hold until the next block begins
 //
-// A Language has the lines that can be said. A line's pattern has words in capitals for what differs from one time to
-// the next; what stands there is read with the text, so that a text with a mistake is refused, with its line, before
-// anything is played:
+// A Language has the lines that a text may have. A line's pattern has words in capitals for the parts that vary. Those
+// parts are read with the text. So a text with a mistake is refused, with its line, before anything is played:
 //
 //	N  a number                P  a share, 40%
 //	D  a duration, 1m30s       …  all that is left of the line
 //
-// Others, such as R for a region, are the language's own (Known). What each line means stands on a page, as a row of a
-// table; Explain holds page and language together.
+// Others, such as R for a region, are the language's own (Known). A page explains each line in a row of a table, and
+// Explain compares page and language.
 package script
 
 import (
@@ -35,30 +34,30 @@ type Setting[S any] struct {
 	Set  func(to S, a Args) error
 }
 
-// Command is a step: W is the world in which it happens (Do), or is held against (Check).
+// Command is a step. W is the world in which it happens (Do), or is checked (Check).
 type Command[W any] struct {
 	Line  string
 	Do    func(in W, a Args) error
 	Check func(in W, a Args) error
 
-	// Promise is called when the block begins, with the step's limit: what a check expects of clients from then on.
+	// Promise is called when the block begins, with the step's limit: what a check expects clients to get from then on.
 	Promise func(in W, limit time.Duration, a Args) error
 
-	// Quiet says that what happens changes nothing for clients, so that what is promised need not hold yet.
+	// Quiet says that the event changes nothing for clients, so that promises need not hold yet.
 	Quiet bool
 }
 
-// Language is all that texts of one kind can say.
+// Language is the lines of texts of one kind.
 type Language[S, W any] struct {
 	Settings []Setting[S]
 	Commands []Command[W]
 
 	Clock bool // blocks begin at times of one clock, "at 5s", and not "after 1s" or "then"
-	// whether there is what stands for a word in capitals, such as "eu" for R; nil: all is
+	// whether the name in place of a word in capitals exists, such as "eu" for R; nil: all do
 	Known func(kind, text string) error
 }
 
-// Text is what happens in a text, in its order.
+// Text is the content of a text, in its order.
 type Text[W any] struct {
 	Name   string // of the file, without .txt
 	Blocks []Block[W]
@@ -67,7 +66,7 @@ type Text[W any] struct {
 // Block is what happens at one time, and what must hold from then on.
 type Block[W any] struct {
 	Line  int
-	When  time.Duration // after all of the block before holds; on the text's clock, where the language has one
+	When  time.Duration // after everything in the block before holds; on the text's clock, if the language has one
 	Steps []Step[W]
 }
 
@@ -101,7 +100,7 @@ func (l *Language[S, W]) Read(file string, to S) (*Text[W], error) {
 	return l.Parse(file, string(text), to)
 }
 
-// Parse is Read of a text that is in no file.
+// Parse is Read for a text without a file.
 func (l *Language[S, W]) Parse(file, text string, to S) (*Text[W], error) {
 	t := &Text[W]{Name: strings.TrimSuffix(filepath.Base(file), ".txt")}
 	for i, line := range strings.Split(text, "\n") {
@@ -175,7 +174,7 @@ func (l *Language[S, W]) step(line string) (s Step[W], err error) {
 	return s, err
 }
 
-// Said returns the command that a line says: one that checks, or one that does.
+// Said returns the command of a line: one that checks, or one that does something.
 func (l *Language[S, W]) Said(line string, checks bool) (c Command[W], a Args, err error) {
 	for _, c := range l.Commands {
 		if (c.Check != nil) != checks {
@@ -188,7 +187,7 @@ func (l *Language[S, W]) Said(line string, checks bool) (c Command[W], a Args, e
 	return c, a, fmt.Errorf("nothing known is said so; README.md has what can be said")
 }
 
-// match says whether a line is of this pattern, and reads what stands for its words in capitals.
+// match says whether a line fits this pattern, and reads the parts in place of words in capitals.
 func (l *Language[S, W]) match(pattern, line string) (a Args, ok bool, err error) {
 	words, fields := strings.Fields(pattern), strings.Fields(line)
 	for i, p := range words {
@@ -211,7 +210,7 @@ func (l *Language[S, W]) match(pattern, line string) (a Args, ok bool, err error
 	return a, true, l.known(a)
 }
 
-// from returns a line from its n-th field on, with the spaces between as they are.
+// from returns a line from its n-th field on, with its spaces as they are.
 func from(line string, n int) string {
 	for range n {
 		line = strings.TrimLeft(line, " ")
@@ -220,7 +219,7 @@ func from(line string, n int) string {
 	return strings.TrimSpace(line)
 }
 
-// known says what is wrong with what stands for words in capitals.
+// known says what is wrong with the parts in place of words in capitals.
 func (l *Language[S, W]) known(a Args) (err error) {
 	for i, kind := range a.kinds {
 		switch kind {
@@ -242,8 +241,8 @@ func (l *Language[S, W]) known(a Args) (err error) {
 	return nil
 }
 
-// Args is what stands for the words in capitals of a line, by their order. That numbers, shares and durations are some
-// has been seen when the text was read.
+// Args is the parts in place of a line's words in capitals, by their order. That numbers, shares and durations are
+// valid was checked when the text was read.
 type Args struct{ kinds, texts []string }
 
 // Text returns the i-th as it is.
@@ -279,9 +278,9 @@ func share(text string) (float64, error) {
 	return v / 100, nil
 }
 
-// Explain holds a page to the language: its table has a row for each line that can be said, in the order of the code,
-// and no other: "| `line` | setting, happens or must hold | what it means |". With update it writes the table anew,
-// with what was explained; a line that nobody has explained yet stays a fault.
+// Explain compares a page with the language. The page's table has a row for each line, in the order of the code, and no
+// other: "| `line` | setting, happens or must hold | what it means |". With update it writes the table anew, with the
+// explanations that exist. A line without an explanation is still a fault.
 func (l *Language[S, W]) Explain(file string, update bool) error {
 	page, err := os.ReadFile(file)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"leeward/integration/script"
 )
 
-// said is what a text has said, a line each.
+// said is what a text has said, line by line.
 type said []string
 
 func (s *said) note(format string, a ...any) error {
@@ -120,7 +120,7 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// A page that lacks a line, has one that there is no more, or another kind, is found, and written anew on demand.
+// A page that lacks a line, has an obsolete one, or one of another kind is reported, and written anew on demand.
 func TestExplain(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "README.md")
 	page := func(rows ...string) string {
