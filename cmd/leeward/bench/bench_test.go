@@ -31,8 +31,7 @@ func name(t testing.TB, s string) rr.Name {
 	return n
 }
 
-// answerer is a DNS server on loopback whose replies are what reply makes of each query, so many times each; nil is no
-// reply.
+// answerer is a DNS server on loopback. It sends what reply makes of each query, in as many copies; nil is no reply.
 func answerer(t *testing.T, copies int, reply func(n int, query []byte) []byte) netip.AddrPort {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -60,7 +59,7 @@ func answerer(t *testing.T, copies int, reply func(n int, query []byte) []byte) 
 	return netip.MustParseAddrPort(c.LocalAddr().String())
 }
 
-// echo makes a query a response with an RCODE.
+// echo turns a query into a response with an RCODE.
 func echo(query []byte, rcode byte) []byte {
 	r := bytes.Clone(query)
 	r[2] |= 0x80
@@ -116,7 +115,7 @@ func TestLoadCountsEveryQuery(t *testing.T) {
 			}
 			s := settings(t, answerer(t, copies, c.reply))
 			if strings.Contains(c.title, "lost") {
-				s.Timeout = 200 * time.Millisecond // it is waited for
+				s.Timeout = 200 * time.Millisecond // the test waits for this
 			}
 			// Where the machine is busy, senders may get no turn in a step this short.
 			var step Step
@@ -311,7 +310,7 @@ func TestZoneQuestions(t *testing.T) {
 	}
 }
 
-// Messages are what another reader of DNS takes them for, and clients lie within the prefix.
+// Another reader of DNS reads the messages as they were meant, and clients lie within the prefix.
 func TestQueries(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.SampledFrom([]string{

@@ -11,10 +11,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestSilence: of a server that takes a question and says nothing, it is said how long it was waited for, and over
-// what.
+// TestSilence: if a server accepts a question and says nothing, the error says how long the wait was, and over which
+// transport.
 func TestSilence(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes connections, and nobody reads
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, and nobody reads
 	if err != nil {
 		t.Fatal(err)
 	}

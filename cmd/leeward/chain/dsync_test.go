@@ -15,8 +15,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// resolver is a resolver that answers from zones of its own. It answers what no zone has with the SOA of the zone that
-// encloses the name.
+// resolver answers from zones of its own. If no zone has an answer, it sends the SOA of the zone that encloses the
+// name.
 type resolver struct {
 	address netip.AddrPort
 	zones   []string // apexes
@@ -98,7 +98,7 @@ func dsync(owner string, typ uint16, scheme uint8, port uint16, target string) s
 
 func cds(owner, target string, port uint16) string { return dsync(owner, dns.TypeCDS, 1, port, target) }
 
-// TestFindEndpoints has the examples of RFC 9859, sections 2.3 to 4.1, and what parents may do wrong.
+// TestFindEndpoints has the examples of RFC 9859, sections 2.3 to 4.1, and mistakes of parents.
 func TestFindEndpoints(t *testing.T) {
 	scanner := "scanner.example.net. 60 A 192.0.2.1"
 	for name, one := range map[string]struct {
@@ -216,7 +216,7 @@ func TestFindEndpoints(t *testing.T) {
 	}
 }
 
-// TestHostileParent: what a parent or resolver says costs no more than a few questions.
+// TestHostileParent: whatever a parent or resolver answers costs no more than a few questions.
 func TestHostileParent(t *testing.T) {
 	find := func(r *resolver, zone string) (Endpoints, error) {
 		return FindEndpoints(t.Context(), []netip.AddrPort{r.address}, zone, dns.TypeCDS)
@@ -235,7 +235,7 @@ func TestHostileParent(t *testing.T) {
 		t.Errorf("the doubts are %s", text)
 	}
 
-	// Each response names a zone that is further up than the one before.
+	// Each response names a zone further up than the one before.
 	deep := strings.Repeat("x.", 60)
 	r = newResolver(t, "")
 	r.odd = func(m *dns.Msg) {
@@ -247,7 +247,7 @@ func TestHostileParent(t *testing.T) {
 		t.Errorf("after %d lookups the error is %v", len(r.asked), err)
 	}
 
-	// What is said of other zones, or of zones below, leads nowhere.
+	// Answers about other zones, or about zones below, lead nowhere.
 	for _, apex := range []string{"other.", "y._dsync.example.", "child.example.", "_dsync.example."} {
 		r = newResolver(t, "")
 		r.odd = func(m *dns.Msg) { m.Ns[0].Header().Name = apex }
@@ -272,7 +272,7 @@ func TestHostileParent(t *testing.T) {
 	}
 }
 
-// TestParseDSYNC makes RDATA of fields, and has them read.
+// TestParseDSYNC makes RDATA from fields, and reads it.
 func TestParseDSYNC(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var target strings.Builder

@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden file anew")
 
-// One file with all that a chart can have; look at it in a browser when it changes.
+// One file with everything that a chart can have. Look at it in a browser when it changes.
 func TestGolden(t *testing.T) {
 	curve := func(f func(x float64) float64) (all []Point) {
 		for x := 0.; x <= 100; x += 5 {
@@ -67,7 +67,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// A chart is well-formed whatever is in it, and its lines stay within it.
+// A chart is well-formed whatever its content, and its lines stay within it.
 func TestChart(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.OneOf(rapid.Just(math.NaN()), rapid.Just(math.Inf(1)), rapid.Just(0.),
@@ -144,8 +144,8 @@ func TestChart(t *testing.T) {
 	})
 }
 
-// The ticks of an axis that the values have chosen are few and different, they hold the values between them, and they
-// are where the axis draws what they say.
+// The ticks of an axis, which the values choose, are few and different. The values lie between them, and each tick is
+// drawn at its value.
 func TestTicks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := Axis{Log: rapid.Bool().Draw(t, "log"), Time: rapid.Bool().Draw(t, "time")}

@@ -19,7 +19,7 @@ import (
 	"leeward/zones"
 )
 
-// remembered is a loop whose history is kept.
+// remembered is a loop with a history.
 type remembered struct {
 	*control.Loop
 	journal *history.Journal
@@ -53,7 +53,7 @@ func (r *remembered) say(vantage, endpoint, address string, s health.State, sequ
 	synctest.Wait()
 }
 
-// page returns what the history has of a target, a line an event, the oldest first.
+// page returns a target's part of the history, one line for each event, the oldest first.
 func (r *remembered) page(of string) string {
 	r.t.Helper()
 	synctest.Wait()
@@ -79,7 +79,8 @@ func (r *remembered) page(of string) string {
 	return strings.Join(lines, "\n")
 }
 
-// Whatever is added to nothing is a change like others: after a first list that was empty, and after all was deleted.
+// Resources that are added to nothing are changes like others: after a first list that was empty, and after everything
+// was deleted.
 func TestHappenedToNothing(t *testing.T) {
 	const region = "kind: Region\nname: eu-west"
 	for name, batches := range map[string][]zones.Batch{
@@ -107,7 +108,7 @@ func TestHappenedToNothing(t *testing.T) {
 	}
 }
 
-// What happens is told in these words, and found by what it is about.
+// Events have these texts, and can be found by their subjects.
 func TestHappened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := remember(t, history.Options{})
@@ -177,7 +178,7 @@ source: the source is lost: no leader`,
 	})
 }
 
-// beat lets time pass, in which these vantages send heartbeats.
+// beat lets time pass while these vantages send heartbeats.
 func (r *remembered) beat(span time.Duration, vantages ...string) {
 	for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(time.Second) {
 		sequence := uint64(time.Now().UnixNano())
@@ -190,8 +191,9 @@ func (r *remembered) beat(span time.Duration, vantages ...string) {
 	synctest.Wait()
 }
 
-// A vantage that turns blind, falls silent or leaves is told, and what ends that. A contradiction that lasts for a
-// moment, as whenever several addresses fail, is not. A vantage that turns blind all the time is told a few times.
+// An event says that a vantage turns blind, falls silent or leaves, and another one says that this ends. A
+// contradiction that lasts for a moment, as whenever several addresses fail, is no event. A vantage that turns blind
+// again and again gets only a few events.
 func TestHappenedToVantages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := remember(t, history.Options{})
@@ -246,15 +248,15 @@ func TestHappenedToVantages(t *testing.T) {
 	})
 }
 
-// only returns the lines of a page that begin so.
+// only returns the lines of a page that begin in this way.
 func (r *remembered) only(of, begin string) []string {
 	return slices.DeleteFunc(strings.Split(r.page(of), "\n"), func(line string) bool {
 		return !strings.HasPrefix(line, begin)
 	})
 }
 
-// A version that is refused, and a removal that is held back, are told, and what ends that. Many at once are one event,
-// and one that is refused all the time is told a few times.
+// An event says that a version is refused or a removal held back, and another one says that this ends. Many at once are
+// one event. A version that is refused again and again gets only a few events.
 func TestHappenedToDocuments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := remember(t, history.Options{})
@@ -274,7 +276,7 @@ func TestHappenedToDocuments(t *testing.T) {
 		}
 		broken := zones.Change{Key: key, Err: errors.New("ttl: write a time, such as 30s")}
 		batch(broken)
-		batch(broken) // again, and so no news
+		batch(broken) // the same again, and so no news
 		batch(policy(""))
 		batch(changes(t, "kind: Policy\nname: new.example.test\nrules: [{failover: [www-er]}]\n", 1)...)
 		batch(zones.Change{Key: "policies/new.example.test"})

@@ -16,8 +16,8 @@ import (
 	"leeward/zones/document"
 )
 
-// BenchmarkExplainAt explains a moment of a day in which a policy of 10,000 changed and a pool was seen otherwise every
-// second: the files of changes and of sights are full.
+// BenchmarkExplainAt explains a moment of a day in which a policy of 10,000, and the state of a pool, changed every
+// second. The files of changes and of sights are full.
 func BenchmarkExplainAt(b *testing.B) {
 	const policies, pools = 10_000, 200
 	began := time.Now()

@@ -22,8 +22,8 @@ import (
 	"leeward/zones/catalog"
 )
 
-// lived is a server's life: its resources as etcd has them, its loop, which is begun anew now and then, and what it
-// said at each moment.
+// lived is a server's life: its resources in etcd, its loop, which is restarted now and then, and what it said at each
+// moment.
 type lived struct {
 	t        *testing.T
 	random   *rand.Rand
@@ -103,7 +103,7 @@ func (l *lived) remove(key zones.Key) {
 	})
 }
 
-// listen notes what the server says now.
+// listen notes what the server says at this moment.
 func (l *lived) listen() {
 	for _, q := range [][3]string{
 		{"www.example.test", "A", "198.51.100.7"},
@@ -122,8 +122,8 @@ func (l *lived) listen() {
 	}
 }
 
-// unchanging is all of an explanation that does not hang on chance. Where chance chose among pools, the one that
-// answers is left out.
+// unchanging is the part of an explanation that does not depend on chance. If chance chose among pools, it leaves out
+// the pool that answers.
 func unchanging(e *answer.Explanation) (text, answers string) {
 	if x := e.Explanation; x != nil {
 		might := 0
@@ -134,7 +134,7 @@ func unchanging(e *answer.Explanation) (text, answers string) {
 		}
 		at := 0
 		if might > 1 || x.FailOpen {
-			at = slices.IndexFunc(e.Text, func(line string) bool { // it also chose who keeps a client
+			at = slices.IndexFunc(e.Text, func(line string) bool { // chance also chose who keeps a client
 				return strings.Contains(line, " keeps ") || strings.Contains(line, " answers: ")
 			})
 			return strings.Join(e.Text[:at], "\n") + fmt.Sprint(e.Revision, len(x.Steps)), ""
@@ -201,7 +201,7 @@ hostmaster: hostmaster@example.test
 {kind: Policy, name: www.other.test, ttl: 30s, spill: true, rules: [{failover: [{www-eu: 1, www-us: 1}]}]}
 `
 
-// step has one thing happen.
+// step lets one thing happen.
 func (l *lived) step() {
 	n := l.random.IntN
 	switch n(16) {
@@ -282,11 +282,11 @@ func (l *lived) step() {
 	time.Sleep(time.Millisecond)
 }
 
-// lives is how many servers' lives are played; more were, by hand.
+// lives is how many servers' lives are played. More were played by hand.
 const lives = 6
 
-// Whatever happens, an explanation of a past moment says what the explanation of that moment said, and of a time in
-// which the server did not run it says that.
+// Whatever happens, an explanation of a past moment says what the explanation at that moment said. For a time in which
+// the server did not run, it says that.
 func TestExplainAt(t *testing.T) {
 	for seed := range uint64(lives) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"leeward/zones"
 )
 
-// A planned drain has no effect, and is not listed as in force, until it begins. It ends by itself. The status shows
-// what policies' schedules do beside it.
+// A planned drain has no effect, and is not listed as in force, until it begins. It ends by itself. Beside it, the
+// status shows the effects of policies' schedules.
 func TestPlannedDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)

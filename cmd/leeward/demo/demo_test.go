@@ -36,7 +36,7 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
-// The whole way with real parts: a region is cut, leaves both servers' answers in its time, and comes back.
+// The whole demo with real parts: a region is cut off, leaves both servers' answers in time, and comes back.
 func TestOnce(t *testing.T) {
 	var out, log syncBuffer
 	err := demo.Run(t.Context(), demo.Options{
@@ -50,7 +50,7 @@ func TestOnce(t *testing.T) {
 		"dig @127.0.0.1 -p ",
 	}
 	switch {
-	case errors.Is(err, demo.ErrLate): // all of it happened; how long it took is this machine's matter today
+	case errors.Is(err, demo.ErrLate): // everything happened, and how soon depends on this machine
 		t.Log(err)
 	case err != nil:
 		t.Fatalf("%v\n%s\n%s", err, out.String(), log.String())
@@ -118,8 +118,8 @@ func TestFailNamesNoRegion(t *testing.T) {
 	}
 }
 
-// A crowd comes with real parts: what passes on loses less and breaks less than what does not. By how much is this
-// machine's matter today.
+// A crowd comes, with real parts. The pools that spill lose less and break less than those that do not. By how much
+// depends on this machine.
 func TestSurge(t *testing.T) {
 	var out syncBuffer
 	film, err := demo.Surge(t.Context(), demo.Options{Out: screen.NewPage(&out)})

@@ -55,7 +55,7 @@ func sample(outcome Outcome, why string) *Report {
 	return r
 }
 
-// The reports of each outcome, in text and as a page, beside golden ones.
+// The reports of each outcome, as text and as a page, compared with golden files.
 func TestReports(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -108,8 +108,8 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// A course stays bounded, with its times evenly apart, its series as long as they, and nothing made up: every figure is
-// one that was put in at its time, to four digits.
+// A course stays bounded. Its times are evenly apart, its series have the same length, and nothing is made up: every
+// figure was put in at its time, to four digits.
 func TestCourse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 5000).Draw(t, "seconds")
@@ -157,7 +157,7 @@ func TestCourse(t *testing.T) {
 	})
 }
 
-// What a resolver saw is told from when it named the target last, and when again.
+// The report says when a resolver last named the target, and when it did so again.
 func TestSeen(t *testing.T) {
 	for _, tt := range []struct {
 		away       []float64

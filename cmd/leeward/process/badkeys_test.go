@@ -20,17 +20,18 @@ import (
 	"leeward/zones/rr"
 )
 
-// The keys of example.test and what opens them, spoilt in every way. Each is met twice: by a server that starts, and by
-// one that has the keys in use. What is in use stays, and is told of. What starts with it is not served unsigned.
+// The keys of example.test, and the secrets that open them, damaged in every way. Each damage meets two servers: one
+// that starts, and one that has the keys in use. Keys in use stay, with a problem. A server that starts does not serve
+// the zone unsigned.
 //
-// Where says is "", what is there can be used. Where also is not "", it is used, and that is said of it.
+// If says is "", what is there can be used. If also is not "", it is used, with that problem.
 
 const badOrigin = rr.Name("\x07example\x04test\x00")
 
-// badPlace is where the keys are, whole.
+// badPlace is an intact place of keys.
 type badPlace struct {
 	t       *testing.T
-	folder  string // of key files, or where the file of secrets is
+	folder  string // of key files, or of the file of secrets
 	key     *dnssec.TimedKey
 	secrets string // the file
 	sealed  map[string][]byte
@@ -48,7 +49,7 @@ func (p *badPlace) path(ending string) string {
 	return filepath.Join(p.folder, p.key.FileName()+ending)
 }
 
-// edit writes a file anew.
+// edit changes the text of a file.
 func (p *badPlace) edit(path string, change func(text string) string) {
 	p.t.Helper()
 	text, err := os.ReadFile(path)
@@ -56,7 +57,7 @@ func (p *badPlace) edit(path string, change func(text string) string) {
 	p.check(os.WriteFile(path, []byte(change(string(text))), 0o600))
 }
 
-// replaced returns a change of a file's text, of which there must be old.
+// replaced returns a change of a file's text, which must have old.
 func (p *badPlace) replaced(old, by string) func(string) string {
 	return func(text string) string {
 		if !strings.Contains(text, old) {
@@ -66,7 +67,7 @@ func (p *badPlace) replaced(old, by string) func(string) string {
 	}
 }
 
-// instead puts something else in the place of a file.
+// instead replaces a file by something else.
 func (p *badPlace) instead(path string, make func(path string) error) {
 	p.t.Helper()
 	p.check(os.Remove(path))
@@ -92,7 +93,7 @@ type badInput struct {
 	what  string
 	spoil func(p *badPlace)
 	says  string // why the keys cannot be used
-	also  string // what is said of keys that can
+	also  string // a problem of keys that can be used
 }
 
 var badFiles = []badInput{
@@ -122,7 +123,7 @@ var badFiles = []badInput{
 	{"the flags are of a revoked key", func(p *badPlace) {
 		p.edit(p.path(".key"), p.replaced("DNSKEY 257", "DNSKEY 385"))
 	}, "flags 385", ""},
-	{"the flags are another key's", func(p *badPlace) { // the DS would not be of it
+	{"the flags are another key's", func(p *badPlace) { // the DS would be of another key
 		p.edit(p.path(".key"), p.replaced("DNSKEY 257", "DNSKEY 256"))
 	}, "give them these names", ""},
 	{"a time is none", func(p *badPlace) {
@@ -187,7 +188,7 @@ func at(value string) func(p *badPlace) {
 	return func(p *badPlace) { p.sealed[p.key.Place().String()] = []byte(value) }
 }
 
-// moved puts at the place of the key what is sealed for another one.
+// moved puts the sealed value of another key at the place of the key.
 func moved(origin rr.Name) func(p *badPlace) {
 	return func(p *badPlace) {
 		p.t.Helper()
@@ -199,12 +200,12 @@ func moved(origin rr.Name) func(p *badPlace) {
 	}
 }
 
-// secret returns a line of the file of secrets.
+// secretLine returns a line of the file of secrets.
 func secretLine(b byte) string {
 	return hex.EncodeToString(bytes.Repeat([]byte{b}, dnssec.SecretSize)) + "\n"
 }
 
-// lines puts other text into the file of secrets.
+// lines replaces the text of the file of secrets.
 func lines(text string) func(p *badPlace) {
 	return func(p *badPlace) { p.t.Helper(); p.edit(p.secrets, func(string) string { return text }) }
 }
@@ -273,7 +274,7 @@ var badSealed = []badInput{
 type badServer struct {
 	ring *keyring
 	keys *dnssec.Keys
-	err  error // of the zone, or of all
+	err  error // of the zone, or of all zones
 }
 
 func newBadServer(s *Settings) *badServer {
@@ -308,7 +309,7 @@ func (b *badServer) judge(one badInput, begins bool) error {
 	return nil
 }
 
-// mended is what the place is after it was spoilt and mended.
+// mended is the place after damage and repair.
 var mended = badInput{what: "mended"}
 
 func TestBadKeyFiles(t *testing.T) {
@@ -322,7 +323,7 @@ func TestBadKeyFiles(t *testing.T) {
 				t.Fatal("whole, it is not used", b.err)
 			}
 			one.spoil(p)
-			for range 2 { // what is said stands
+			for range 2 { // a problem stays
 				b.ring.once()
 				if err := b.judge(one, false); err != nil {
 					t.Error("in use:", err)
@@ -403,7 +404,8 @@ func TestBadSealedKeys(t *testing.T) {
 	}
 }
 
-// TestBadKeptKeys: a file of the keys that were in use which is anything else is not used, and told of; etcd has them.
+// TestBadKeptKeys: if the file of the keys that were in use is damaged in any way, it is not used, and there is a
+// problem. etcd still has the keys.
 func TestBadKeptKeys(t *testing.T) {
 	folder := t.TempDir()
 	p := &badPlace{t: t, folder: folder, key: badKey(t, badOrigin, dnssec.FlagsCSK)}
@@ -456,7 +458,8 @@ func TestBadKeptKeys(t *testing.T) {
 	}
 }
 
-// TestNoKeyIsMade: where a disk takes no key, the zone is told of, no file stays, and one is made once there is room.
+// TestNoKeyIsMade: if the disk has no room for a key, the zone has a problem, no file is left, and a key is made once
+// there is room.
 func TestNoKeyIsMade(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(folder+".full", nil, 0o600); err != nil {
@@ -480,8 +483,9 @@ func TestNoKeyIsMade(t *testing.T) {
 	}
 }
 
-// TestKeysByAWrongClock: with a clock that is a day off at the start, a key that was rolled yesterday and one that will
-// be tomorrow leave the zone with keys that sign, and no file is touched. The right clock finds all as it was.
+// TestKeysByAWrongClock: a server starts with a clock that is a day off. The zone still has keys that sign, although a
+// key was rolled yesterday and another will be tomorrow, and no file is touched. Once the clock is right, all is as it
+// was.
 func TestKeysByAWrongClock(t *testing.T) {
 	now := time.Now().Truncate(time.Second)
 	day := 24 * time.Hour

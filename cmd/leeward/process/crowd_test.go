@@ -14,8 +14,8 @@ import (
 	"unicode"
 )
 
-// Whatever clients of the admin interface do with any number of connections, no more than the limit are open, and a
-// client that sends a request is answered.
+// Whatever clients of the admin interface do with any number of connections, the limit of open connections holds, and a
+// client that sends a request gets an answer.
 func TestCrowd(t *testing.T) {
 	const most = 8
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -96,8 +96,8 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// Who makes room: the connections of clients are written as letters, those that have no whole request small, the oldest
-// first. The last one comes.
+// Which client makes room: connections of clients are written as letters, in lower case if they have no whole request,
+// the oldest first. The last one is new.
 func TestWhoMakesRoom(t *testing.T) {
 	for _, c := range []struct {
 		most                     int

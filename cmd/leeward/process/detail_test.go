@@ -16,7 +16,7 @@ import (
 	"leeward/server/answer"
 )
 
-// plainDetail is the same metrics by way of a registry, which looks at each series.
+// plainDetail is the same metrics by way of a registry, which checks each series.
 type plainDetail struct{ *answer.Counts }
 
 var (
@@ -57,7 +57,7 @@ func (c plainDetail) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// counted is what so many policies of three rules and three pools have answered.
+// counted returns the counts of that many policies with three rules and three pools.
 func counted(policies int) *answer.Counts {
 	c := &answer.Counts{
 		Types:     []answer.TypeCount{{Type: "A", Count: answer.Count{Total: 7}}, {Type: "other"}},
@@ -74,7 +74,7 @@ func counted(policies int) *answer.Counts {
 			}
 			p.Rules = append(p.Rules, r)
 		}
-		before := p.Rules[1] // the condition that the rule had before
+		before := p.Rules[1] // the rule's condition before a change
 		before.When = "then"
 		p.Rules = append(p.Rules, before)
 		c.Policies = append(c.Policies, p)
@@ -82,7 +82,7 @@ func counted(policies int) *answer.Counts {
 	return c
 }
 
-// read is what Prometheus gets of a Gatherer.
+// read returns what Prometheus gets from a Gatherer.
 func read(t testing.TB, of prometheus.Gatherer) string {
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(of, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
@@ -103,7 +103,7 @@ func registered(c *answer.Counts) prometheus.Gatherer {
 	return r
 }
 
-// The series that are made past the registry are those that the registry would have made.
+// Series that are made without the registry are those that the registry would have made.
 func TestDetail(t *testing.T) {
 	c := counted(20)
 	lines := func(of prometheus.Gatherer) []string { return slices.Sorted(strings.Lines(read(t, of))) }

@@ -26,7 +26,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// ask asks with the DO bit. It returns what is answered, as text in order, and says what is wrong with the signatures.
+// ask asks with the DO bit. It returns the answer as sorted text, and what is wrong with the signatures.
 func (p *member) ask(name string, qtype uint16, keys []*dns.DNSKEY) (answer string, err error) {
 	p.t.Helper()
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
@@ -122,8 +122,8 @@ func edge(id string, c *cluster, state string) process.Settings {
 	return s
 }
 
-// signedResources are a signed zone whose www answers two of three addresses near, or one of two far, and a zone that
-// is not signed.
+// signedResources are a signed zone, whose www answers with two of three addresses near, or with one of two far, and an
+// unsigned zone.
 func signedResources(near, far *target) string {
 	text := `
 kind: Zone
@@ -181,7 +181,7 @@ rules:
 	return strings.ReplaceAll(text, "PORT", fmt.Sprint(near.address.Port()))
 }
 
-// holds waits until a server answers all of that with signatures that hold, and returns the answers.
+// holds waits until a server answers all of that with valid signatures, and returns the answers.
 func (p *member) holds(keys []*dns.DNSKEY) (all []string) {
 	p.t.Helper()
 	for _, q := range []struct {
@@ -208,7 +208,7 @@ func (p *member) holds(keys []*dns.DNSKEY) (all []string) {
 	return all
 }
 
-// awaitProven waits until a name is answered with these addresses, in some order, with a signature that holds.
+// awaitProven waits until a name is answered with these addresses, in any order, with a valid signature.
 func (p *member) awaitProven(keys []*dns.DNSKEY, name string, want ...string) {
 	p.t.Helper()
 	p.await(fmt.Sprint(name, " is answered one of ", want), func() string {
@@ -262,8 +262,8 @@ var (
 	farPair   = "127.2.0.1 127.2.0.2"
 )
 
-// TestEdges: servers without keys answer as one that has them, follow changes and health, and go on without a signer:
-// what is configured then waits and is told, and what fails is failed over from.
+// TestEdges: servers without keys answer like one with keys, follow changes and health, and go on without a signer.
+// Then new configuration waits, and status says so, while failover still works.
 func TestEdges(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -304,7 +304,7 @@ func TestEdges(t *testing.T) {
 		t.Errorf("the sets and signatures differ: %v\n%v", x, y)
 	}
 
-	// What signers have written, and how old it is at edges.
+	// What signers have written, and how old it is on edges.
 	for _, p := range []*member{first, second} {
 		for name, in := range map[string][2]float64{
 			`leeward_sign_zones{state="ahead"}`: {1, 1}, `leeward_sign_zones{state="behind"}`: {0, 0},
@@ -323,7 +323,7 @@ func TestEdges(t *testing.T) {
 		return ""
 	})
 
-	// A change takes effect everywhere, with one of the two signers.
+	// A change takes effect everywhere, although only one of the two signers is there.
 	first.end()
 	c.putAll(`
 kind: Record
@@ -345,7 +345,7 @@ addresses: [127.2.0.3]
 		p.awaitAnswer("www.plain.test", "127.2.0.3") // it has a pool in common with the signed zone
 	}
 
-	// Without a signer, what is configured in the zone waits, and what is not signed does not.
+	// Without a signer, new configuration of the signed zone waits, and that of the unsigned zone does not.
 	second.end()
 	c.putAll(`
 kind: Record
@@ -383,7 +383,7 @@ data: ['"late"']
 		p.awaitProven(keys, "www.example.test", farPair, "127.2.0.1 127.2.0.3", "127.2.0.2 127.2.0.3")
 	}
 
-	// A restart without signer and etcd's help answers as before.
+	// After a restart without a signer and without etcd, the answers are as before.
 	a.end()
 	lost := edge("a", c, state)
 	lost.Etcd = &etcd.Options{Endpoints: []string{"http://127.0.0.1:1"}}
@@ -393,7 +393,7 @@ data: ['"late"']
 	a = serve(t, edge("a", c, state))
 	a.holds(keys)
 
-	// A signer that comes back has all take effect.
+	// Once a signer is back, everything takes effect.
 	signer(t, c, "sign-3", folder)
 	for _, p := range []*member{a, b} {
 		p.await("late is there", func() string {
@@ -408,8 +408,8 @@ data: ['"late"']
 	}
 }
 
-// TestEdgeWithSealedKeys: a signer has its keys, a KSK and a ZSK, from etcd, where a server that opens them answers the
-// same as one that does not.
+// TestEdgeWithSealedKeys: a signer gets its keys, a KSK and a ZSK, from etcd. A server that opens them there answers
+// the same as one that does not.
 func TestEdgeWithSealedKeys(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)

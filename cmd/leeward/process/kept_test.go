@@ -13,8 +13,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// TestKeptRestart: a restart makes no signature again; with a file that is damaged, or a folder that cannot be written,
-// all is signed as if there were none.
+// TestKeptRestart: a restart makes no signature again. If the file is damaged, or the folder cannot be written,
+// everything is signed as if there were no file.
 func TestKeptRestart(t *testing.T) {
 	folder, key := t.TempDir(), signedZoneKey(t)
 	var says bytes.Buffer
@@ -76,7 +76,7 @@ func TestKeptRestart(t *testing.T) {
 	}
 }
 
-// TestKeptClean: files of epochs long gone are removed, and those of yesterday and of tomorrow are not.
+// TestKeptClean: files of epochs long past are removed. Those of yesterday and of tomorrow are not.
 func TestKeptClean(t *testing.T) {
 	k := newKept(t.TempDir(), slog.New(slog.DiscardHandler))
 	now := time.Unix(1_800_000_000, 0)

@@ -13,7 +13,7 @@ import (
 	"leeward/zones/dnssec"
 )
 
-// TestKeyring: what the loop is told of keys as their files come, change, go and are spoilt.
+// TestKeyring: what the loop is told about keys while their files come, change, go and get damaged.
 func TestKeyring(t *testing.T) {
 	folder := t.TempDir()
 	var heard []string
@@ -67,7 +67,7 @@ func TestKeyring(t *testing.T) {
 	look("a key", true, "has 1")
 	look("the same", true)
 	second := put(dnssec.Times{Publish: time.Now().Add(time.Hour)})
-	for second.Tag() == first.Tag() { // the two would be refused
+	for second.Tag() == first.Tag() { // two keys with the same tag would be refused
 		_ = os.Remove(file(second))
 		second = put(dnssec.Times{Publish: time.Now().Add(time.Hour)})
 	}
@@ -102,7 +102,7 @@ func TestKeyring(t *testing.T) {
 	look("it is there again", true, "has 2")
 }
 
-// TestFirstKey: a key that a server makes for a zone without one is of the algorithm that the zone asks for.
+// TestFirstKey: a key that a server makes for a zone without one has the algorithm that the zone asks for.
 func TestFirstKey(t *testing.T) {
 	for asked, want := range map[int]dnssec.Algorithm{0: dnssec.ECDSAP256, 13: dnssec.ECDSAP256, 15: dnssec.Ed25519} {
 		var got *dnssec.Keys

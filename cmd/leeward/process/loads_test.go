@@ -10,8 +10,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// What a ring has is what was noted, whatever it has forgotten: each moment that is left has the value of then, moments
-// ascend, and it never has more than it may.
+// A ring has what was noted, whatever it has forgotten. Each moment that is left has its value of that time, moments
+// ascend, and there are never more than allowed.
 func TestLoads(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLoads()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A --state folder belongs to one server until that has ended.
+// A --state folder belongs to one server until that one has ended.
 func TestOneServerAState(t *testing.T) {
 	dir := t.TempDir()
 	unlock, err := lockFolder(dir)

@@ -19,8 +19,9 @@ import (
 	"leeward/zones/rr"
 )
 
-// BenchmarkManyKeys is what 10,000 signed zones with a key each cost beside their signatures: the keys are taken up at
-// a start, looked at again, one of them changes, and rolls are looked at. held/zone is the octets of the keys in use.
+// BenchmarkManyKeys is the cost of 10,000 signed zones with a key each, apart from their signatures: reading the keys
+// at a start, looking at them again, a change of one of them, and a look at rolls. held/zone is the octets of the keys
+// in use.
 func BenchmarkManyKeys(b *testing.B) {
 	const n = 10_000
 	folder := b.TempDir()
@@ -142,13 +143,13 @@ func BenchmarkManyKeys(b *testing.B) {
 	})
 }
 
-// costs reports the processor's time since began, which others' work does not lengthen.
+// costs reports the processor time since began, which does not depend on what else runs.
 func costs(b *testing.B, began time.Duration) {
 	b.Helper()
 	b.ReportMetric((spent(b)-began).Seconds()*1000/float64(b.N), "cpu-ms/op")
 }
 
-// spent returns the processor's time that this process has had.
+// spent returns the processor time of this process.
 func spent(b *testing.B) time.Duration {
 	b.Helper()
 	var u syscall.Rusage

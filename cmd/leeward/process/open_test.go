@@ -13,7 +13,7 @@ import (
 	"leeward/server/admin"
 )
 
-// What begins to fail open, and what does not any more, is told once; a storm is counted.
+// A policy is logged once when it begins to fail open, and once when it stops. A storm is counted.
 func TestOpenedTells(t *testing.T) {
 	o := newOpened()
 	var many []string

@@ -128,7 +128,7 @@ func TestPagesStarveNobody(t *testing.T) {
 	}
 }
 
-// Others are told where people reach a server, be it at another address than it listens on.
+// Other servers are told where people reach a server, even if that is not the address on which it listens.
 func TestAdminURL(t *testing.T) {
 	c := newCluster(t)
 	c.putAll(resources)

@@ -25,20 +25,20 @@ import (
 	"leeward/zones/rr"
 )
 
-// registry is a parent with DSYNC records, and the world around: zones that ask it for DS, and servers that tell it.
+// registry is a parent with DSYNC records, and its surroundings: zones that ask for DS, and servers that notify it.
 type registry struct {
 	mu     sync.Mutex
 	zones  map[rr.Name]asking
 	fleet  []string
-	ds     map[rr.Name][][]byte // DNSKEY of the keys that it has a DS of
-	asked  int                  // times that it was asked for a DS
+	ds     map[rr.Name][][]byte // DNSKEY of the keys of which it has a DS
+	asked  int                  // how often it was asked for a DS
 	found  chain.Endpoints
-	err    error // of looking for them
+	err    error // of finding DSYNC records
 	silent bool  // no notice is answered
 	refuse bool
-	told   []string // server and zone of each notice that came
+	told   []string // server and zone of each notice that arrived
 	began  time.Time
-	// what servers have told their histories since happened was last called
+	// what servers have added to their histories since the last call of happened
 	history []string
 	sends   int // notices on their way
 	most    int // the largest number of these
@@ -60,7 +60,7 @@ func endpoint(addresses ...string) chain.Endpoints {
 	return chain.Endpoints{Name: "_dsync.test.", Validated: true, All: []chain.Endpoint{one}}
 }
 
-// put has a zone ask for the DS of a key.
+// put lets a zone ask for the DS of a key.
 func (x *registry) put(zone string, key byte) rr.Name {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -77,7 +77,7 @@ func (x *registry) set(f func()) {
 	f()
 }
 
-// take has the parent take what a zone asks for.
+// take lets the parent do what a zone asks for.
 func (x *registry) take(origin rr.Name) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -88,7 +88,7 @@ func (x *registry) take(origin rr.Name) {
 	}
 }
 
-// heard returns what the parent was told since it was last called.
+// heard returns the notices to the parent since the last call.
 func (x *registry) heard() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -168,7 +168,7 @@ func (x *registry) server(t *testing.T, id, folder string, log *lockedLines) (p 
 	return p, func() { stop(); <-done }
 }
 
-// state returns what a server says of a zone's parent.
+// state returns what a server says about a zone's parent.
 func state(p *parents, zone string) string {
 	all := []admin.SignedZone{{Zone: zone}}
 	p.says(all)
@@ -195,7 +195,7 @@ func (l *lockedLines) String() string {
 	return l.b.String()
 }
 
-// TestParentIsToldOnce: a parent is told of CDS that are new, once, also after restarts, and not if its DS fits.
+// TestParentIsToldOnce: a parent is notified of new CDS once, even across restarts, and not at all if its DS fits.
 func TestParentIsToldOnce(t *testing.T) {
 	folder := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -250,7 +250,7 @@ func TestParentIsToldOnce(t *testing.T) {
 		}
 		x.set(func() { delete(x.zones, origin) })
 		time.Sleep(parentsForget / 2)
-		x.put("a.test", 2) // for a while it was not known to be signed
+		x.put("a.test", 2) // for a while nobody knew whether it is signed
 		time.Sleep(time.Hour)
 		if got := x.heard(); got != "" {
 			t.Errorf("after a while without CDS it is told again: %s", got)
@@ -265,8 +265,8 @@ func TestParentIsToldOnce(t *testing.T) {
 	})
 }
 
-// TestOneServerTells: of the servers that hold the keys one tells the parent. Only if it does not, or the parent does
-// nothing, others tell it, minutes apart, three in all.
+// TestOneServerTells: of the servers that have the keys, one notifies the parent. Others do only if it does not, or if
+// the parent does nothing. They do so minutes apart, three times in all.
 func TestOneServerTells(t *testing.T) {
 	fleet := []string{"a", "b", "c", "d", "e"}
 	run := func(t *testing.T, alive []string, acts bool) (at []time.Duration, who map[string]bool) {
@@ -316,8 +316,8 @@ func TestOneServerTells(t *testing.T) {
 	})
 }
 
-// TestParentThatFails: what goes wrong is said, and tried again ever more rarely. Zones below a parent that does not
-// answer hold up nobody else.
+// TestParentThatFails: a failure is reported, and tried again ever more rarely. Zones below a parent that does not
+// answer hold up no others.
 func TestParentThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x, log := newRegistry(), &lockedLines{}
@@ -399,7 +399,7 @@ func TestParentThatFails(t *testing.T) {
 	})
 }
 
-// TestParentsFileIsBad: a file that cannot be read is told of, and nothing of it counts.
+// TestParentsFileIsBad: a file that cannot be read is reported, and nothing in it counts.
 func TestParentsFileIsBad(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"format":2}`: "it has format 2", `{`: "unexpected end", ``: "unexpected end",

@@ -42,7 +42,7 @@ func (p *member) dnskeys() (all []*dns.DNSKEY, err error) {
 	return all, nil
 }
 
-// parentServer is a parent that has what CDS asked for when it looked last.
+// parentServer is a parent with the DS that CDS asked for at its last look.
 type parentServer struct {
 	address string
 	ds      atomic.Pointer[[]dns.RR]
@@ -86,10 +86,10 @@ func (x *parentServer) follow(p *member) {
 	x.ds.Store(&all)
 }
 
-// TestRollBesideEdges: a KSK gets as old as the zone says, and two signers roll it, for servers that have no keys. Each
-// of these holds the roll up until it answers as the step says: one whose clock is behind, and one that is cut off, are
-// named by all. What resolvers may have from either verifies what the other answers, in every step. Each step is taken
-// once, and takes the time that it should by the clocks.
+// TestRollBesideEdges: a KSK reaches the age that the zone sets, and two signers roll it, for servers without keys.
+// Each of these holds the roll up until it answers as the step asks. All name the one whose clock is behind, and the
+// one that is cut off. In every step, whatever resolvers may have from either verifies the answers of the other. Each
+// step is taken once, and lasts as long as it should by the clocks.
 func TestRollBesideEdges(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -100,7 +100,7 @@ func TestRollBesideEdges(t *testing.T) {
 	var clock, late setClock
 	firstKeys(t, v, origin, dnssec.ECDSAP256, true, time.Now().Add(-80*24*time.Hour))
 
-	// All that is ever said of the roll, in order.
+	// Everything that is ever logged about the roll, in order.
 	var mu sync.Mutex
 	var said []dnssec.Roll
 	watch, stop := context.WithCancel(t.Context())
@@ -154,7 +154,7 @@ func TestRollBesideEdges(t *testing.T) {
 		at   time.Time
 		keys []*dns.DNSKEY
 	}
-	var known []cached // what resolvers have from either, for a TTL
+	var known []cached // what resolvers may have from either, for a TTL
 	learn := func() {
 		known = slices.DeleteFunc(known, func(one cached) bool { return clock.now().Sub(one.at) > time.Hour })
 		for _, p := range edges {
@@ -201,7 +201,7 @@ func TestRollBesideEdges(t *testing.T) {
 			return ""
 		})
 	}
-	wait := func(want string) { // time passes until the roll is there
+	wait := func(want string) { // time passes until the roll has come so far
 		t.Helper()
 		last := time.Time{}
 		a.await("the roll is at "+want, func() string {
@@ -240,7 +240,7 @@ func TestRollBesideEdges(t *testing.T) {
 	}
 	everybody := []*member{one, two, a, b}
 
-	// The key gets old enough, by the clock of all but one.
+	// The key gets old enough, by the clocks of all but one.
 	at("no roll")
 	clock.forward(11 * 24 * time.Hour)
 	late.forward(11*24*time.Hour - 2*time.Hour)
@@ -250,7 +250,7 @@ func TestRollBesideEdges(t *testing.T) {
 		t.Fatalf("an edge whose clock is behind has %d keys", len(n))
 	}
 	late.forward(2 * time.Hour)
-	at("step publish since") // as nobody has waited yet
+	at("step publish since") // nobody has waited yet
 	names(everybody, "")
 	at("until what resolvers had before is forgotten")
 	for _, p := range edges {
@@ -259,7 +259,7 @@ func TestRollBesideEdges(t *testing.T) {
 		}
 	}
 
-	// One that answered and is cut off is waited for, too.
+	// A server that answered and is cut off is waited for, too.
 	ghost := "/leeward.servers/ghost/mark"
 	if _, err := c.Put(t.Context(), ghost, "{}"); err != nil {
 		t.Fatal(err)
@@ -272,7 +272,7 @@ func TestRollBesideEdges(t *testing.T) {
 	names(everybody, "the parent does not have the new DS yet")
 	at("until all servers of the parent have the new DS")
 
-	// The parent takes the new DS. One of the signers goes meanwhile: it does not matter which.
+	// The parent publishes the new DS. Meanwhile one of the signers goes, and it does not matter which.
 	one.end()
 	hups = hups[1:]
 	parent.follow(b)
@@ -312,8 +312,8 @@ func TestRollBesideEdges(t *testing.T) {
 	}
 }
 
-// TestSignersAgreeOnRolls: a signer that has heard less of the keys than another does not take back what that one has
-// handed out, whatever their clocks say.
+// TestSignersAgreeOnRolls: a signer that has heard less about the keys than another does not take back what that one
+// has handed out, whatever their clocks say.
 func TestSignersAgreeOnRolls(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -337,7 +337,7 @@ func TestSignersAgreeOnRolls(t *testing.T) {
 		return ""
 	})
 	fast.end()
-	serve(t, sign("right", time.Now)) // the handout is of its future
+	serve(t, sign("right", time.Now)) // for this one, the handout is from the future
 	e := serve(t, edge("edge", c, ""))
 	e.awaitSigned("example.test.", dns.TypeDNSKEY, 3)
 	begin := func() *dnssec.Roll {
@@ -375,9 +375,9 @@ func TestSignersAgreeOnRolls(t *testing.T) {
 	}
 }
 
-// TestAlgorithmBySetting: a zone says that its keys are to be of another algorithm, and later of the one before. A
-// signer, a server with keys and one without roll them, with a parent that takes CDS. Whoever has the keys or the DS of
-// any of them from within a TTL finds everything signed by each algorithm in them.
+// TestAlgorithmBySetting: a zone's setting asks for keys of another algorithm, and later for the former one. A signer,
+// a server with keys and one without roll them, with a parent that follows CDS. With the keys or the DS of any server
+// from within a TTL, a resolver finds everything signed by each algorithm in them.
 func TestAlgorithmBySetting(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -426,7 +426,7 @@ func TestAlgorithmBySetting(t *testing.T) {
 			known = append(known, cached{clock.now(), keys, *parent.ds.Load()})
 		}
 	}
-	proves := func() string { // all that resolvers may have from anybody proves all that anybody answers
+	proves := func() string { // whatever resolvers may have from anybody proves all answers of anybody
 		for _, p := range servers {
 			there, err := p.dnskeys()
 			if err != nil {
@@ -440,7 +440,7 @@ func TestAlgorithmBySetting(t *testing.T) {
 						}
 					}
 				}
-				ds := map[uint8][]*dns.DNSKEY{} // the keys that are there of those that the parent knows
+				ds := map[uint8][]*dns.DNSKEY{} // the keys in use that the parent knows
 				for _, x := range one.ds {
 					d := x.(*dns.DS)
 					ds[d.Algorithm] = slices.DeleteFunc(slices.Clone(there), func(k *dns.DNSKEY) bool {
@@ -483,7 +483,7 @@ func TestAlgorithmBySetting(t *testing.T) {
 			}
 			now := h.Roll.String()
 			if strings.Contains(now, "until all servers do it") {
-				last = time.Now() // it takes no time by the clocks
+				last = time.Now() // that takes no time by the clocks
 			} else if time.Since(last) > 200*time.Millisecond {
 				last = time.Now()
 				learn()
@@ -528,7 +528,7 @@ func TestAlgorithmBySetting(t *testing.T) {
 		t.Errorf("an old key is back: %v", err)
 	}
 
-	// What cannot be rolled is said.
+	// If a roll is impossible, a problem says so.
 	zone(`, algorithm: 15, foreign: ["257 3 13 ` +
 		`mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ=="]`)
 	a.awaitProblem("beside dnssec.foreign")

@@ -15,8 +15,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// A KSK is as old as the zone says, and rolls by itself: two servers wait for each other and for the parent, which
-// takes CDS. One that cannot open the new key holds it up and is named by both.
+// A KSK reaches the age that the zone sets, and rolls by itself. Two servers wait for each other and for the parent,
+// which follows CDS. Both name a server that cannot open the new key, and so holds up the roll.
 func TestRollUnattended(t *testing.T) {
 	c := newCluster(t)
 	secrets := secretFile(t, filepath.Join(t.TempDir(), "secrets"), 1)
@@ -58,7 +58,7 @@ func TestRollUnattended(t *testing.T) {
 	b.awaitProblem("put the line of that secret back")
 	secretFile(t, late, 1, 2)
 	all := []string{"step publish", "step sign", "step retire", "step delete", "over since"}
-	step := func(name string) { // or one that comes later
+	step := func(name string) { // or a later step
 		t.Helper()
 		a.await("the step "+name, func() string {
 			look()

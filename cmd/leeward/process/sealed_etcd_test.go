@@ -33,7 +33,7 @@ name: example.test/www/A
 data: [192.0.2.1]
 `
 
-// secretFile writes a file of secrets, of which each is an octet repeated.
+// secretFile writes a file of secrets, each of one repeated octet.
 func secretFile(t *testing.T, file string, octets ...byte) string {
 	t.Helper()
 	var text strings.Builder
@@ -46,7 +46,7 @@ func secretFile(t *testing.T, file string, octets ...byte) string {
 	return file
 }
 
-// vaultOf returns the keys in the cluster, as `leeward key` reaches them.
+// vaultOf returns the keys in the cluster, as `leeward key` accesses them.
 func vaultOf(t *testing.T, c *cluster, secrets string) *vault.Vault {
 	t.Helper()
 	s, _, err := process.KeySecretFile(secrets)
@@ -61,7 +61,7 @@ func vaultOf(t *testing.T, c *cluster, secrets string) *vault.Vault {
 	return &vault.Vault{Etcd: e, Secrets: s}
 }
 
-// firstKeys puts the first keys of a zone into etcd, which are there since that time.
+// firstKeys puts the first keys of a zone into etcd, made at that time.
 func firstKeys(
 	t *testing.T, v *vault.Vault, origin rr.Name, a dnssec.Algorithm, split bool, since time.Time,
 ) []dnssec.TimedKey {
@@ -77,8 +77,8 @@ func firstKeys(
 	return first
 }
 
-// signed asks for an RRset with its signatures, and returns all that is in the answer, sorted; "rcode N" and the
-// Extended DNS Error if there is none.
+// signed asks for an RRset with its signatures, and returns the answer, sorted. If there is none, it returns "rcode N"
+// and the Extended DNS Error.
 func (p *member) signed(name string, typ uint16) string {
 	m := new(dns.Msg).SetQuestion(name, typ)
 	m.SetEdns0(4096, true)
@@ -103,7 +103,7 @@ func (p *member) signed(name string, typ uint16) string {
 	return strings.Join(all, "\n")
 }
 
-// awaitSigned waits until an answer has n records, signatures too, and returns it.
+// awaitSigned waits until an answer has n records, including signatures, and returns it.
 func (p *member) awaitSigned(name string, typ uint16, n int) (got string) {
 	p.t.Helper()
 	p.await(fmt.Sprintf("%d records of %s %s", n, name, dns.TypeToString[typ]), func() string {
@@ -115,7 +115,7 @@ func (p *member) awaitSigned(name string, typ uint16, n int) (got string) {
 	return got
 }
 
-// problem returns what the status says of the zone; "": nothing.
+// problem returns the status's problem of the zone, "" if there is none.
 func (p *member) problem() string {
 	for _, one := range p.status().Problems {
 		if one.Resource == "zones/example.test" {
@@ -141,8 +141,8 @@ func sealedSettings(t *testing.T, id string, c *cluster, secrets string) process
 	return s
 }
 
-// Two servers have their keys from etcd, answer with the same octets, take each change at once, and lose no key to
-// whatever is spoilt: in etcd, in the file of secrets, on disk.
+// Two servers get their keys from etcd, answer with the same octets, apply each change at once, and lose no key,
+// whatever is damaged: in etcd, in the file of secrets, or on disk.
 func TestSealedKeys(t *testing.T) {
 	c := newCluster(t)
 	folder := t.TempDir()
@@ -191,7 +191,7 @@ func TestSealedKeys(t *testing.T) {
 		}
 	}
 
-	// Two who write from the same reading: one of them is told.
+	// Two writers have read the same state. One of them gets an error.
 	one, err := v.Read(t.Context(), origin)
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func TestSealedKeys(t *testing.T) {
 	}
 	same("another ZSK", 4)
 
-	// A value in etcd that is spoilt: the keys stay, and the status says which it is.
+	// A damaged value in etcd. The keys stay, and the status says which value it is.
 	key := func(k *dnssec.Key) string { return "keys/" + k.Place().String() }
 	value := func(name string) string {
 		t.Helper()
@@ -247,7 +247,7 @@ func TestSealedKeys(t *testing.T) {
 	c.put(name, good)
 	a.awaitProblem("")
 
-	// A key at a place of another zone signs nothing there.
+	// A key at the place of another zone signs nothing there.
 	c.put("keys/other.test/13-00001", good)
 	c.putAll(strings.ReplaceAll(signedZone, "example.test", "other.test"))
 	a.await("no answer for the other zone", func() string {
@@ -257,7 +257,7 @@ func TestSealedKeys(t *testing.T) {
 		return ""
 	})
 
-	// The file of secrets goes, is cut short, is of another time: what is in use stays, and the status says so.
+	// The file of secrets goes, is cut short, or is an old one. The keys in use stay, and the status says so.
 	spoil := func(what string, do func(), problem string) {
 		t.Helper()
 		do()
@@ -291,7 +291,7 @@ func TestSealedKeys(t *testing.T) {
 	p.awaitSigned("www.example.test.", dns.TypeA, 2)
 }
 
-// Without etcd a server starts with the keys that it had; with another etcd it keeps them until that is accepted.
+// Without etcd, a server starts with its last keys. With another etcd, it keeps them until that etcd is accepted.
 func TestSealedKeysWithoutEtcd(t *testing.T) {
 	c := newCluster(t)
 	secrets := secretFile(t, filepath.Join(t.TempDir(), "secrets"), 1)

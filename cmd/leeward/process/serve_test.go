@@ -253,7 +253,7 @@ func listen(t *testing.T, address string) *target {
 	return x
 }
 
-// Two servers and a probe agree on an endpoint that dies. A bad value costs nothing but its own newest version.
+// Two servers and a probe agree on an endpoint that dies. A bad value only keeps its own resource from changing.
 func TestServersAgree(t *testing.T) {
 	c := newCluster(t)
 	near := listen(t, "127.0.0.1:0")
@@ -351,7 +351,7 @@ func TestServersAgree(t *testing.T) {
 	a.await("the probe's vote is gone", func() string { return votes(a, "down", "a", "b") })
 }
 
-// votes says how the votes on the first endpoint differ from fresh ones of exactly these vantages with that word.
+// votes says how the votes on the first endpoint differ from fresh votes for that state by exactly these vantages.
 func votes(p *member, state string, vantages ...string) string {
 	for _, e := range p.status().Endpoints {
 		if e.Endpoint != "www-eu/lb-1" {
@@ -439,7 +439,7 @@ func TestNothingToServe(t *testing.T) {
 	}
 }
 
-// serial returns the zone's serial as the server gives it.
+// serial returns the zone's serial in the server's answer.
 func (p *member) serial(zone string) uint32 {
 	p.t.Helper()
 	r, err := dns.Exchange(new(dns.Msg).SetQuestion(dns.Fqdn(zone), dns.TypeSOA), p.DNS[0].String())
@@ -449,7 +449,7 @@ func (p *member) serial(zone string) uint32 {
 	return r.Answer[0].(*dns.SOA).Serial
 }
 
-// A change that leaves no trace in etcd still raises the serial, also on servers that start later, with nothing or with
+// A change that leaves no trace in etcd still raises the serial, even on servers that start later, from nothing or from
 // an older copy.
 func TestSerialAfterWhatLeavesNoTrace(t *testing.T) {
 	c := newCluster(t)

@@ -11,8 +11,8 @@ import (
 	"leeward/zones/document"
 )
 
-// The end does not wait for a loop that is applying the copy on disk or a list, which cannot be interrupted. It does
-// wait for a loop that is doing less, as that may have something to save.
+// A server that ends does not wait for a loop that is applying the copy on disk or a list, which cannot be interrupted.
+// It does wait for a loop that is doing less, as that may have something to save.
 func TestEndDoesNotWaitForWhatIsLarge(t *testing.T) {
 	busy, finish := make(chan bool), make(chan bool)
 	l := control.NewLoop(control.LoopOptions{Now: time.Now, Publish: func(answer.State) { busy <- true; <-finish }})

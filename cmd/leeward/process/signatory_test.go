@@ -9,8 +9,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// TestSignatoryCompares: a signer compares all that it has signed with what is in etcd after a chunk has lost anything,
-// and not after one has grown, which its own small ones do all the time.
+// TestSignatoryCompares: a signer compares all that it has signed with etcd after a chunk has lost anything. It does
+// not when a chunk has grown, which its own small ones do all the time.
 func TestSignatoryCompares(t *testing.T) {
 	name, err := rr.ParseName("example.test.")
 	if err != nil {

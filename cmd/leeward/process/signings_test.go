@@ -22,7 +22,7 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// expiring is a server with one signed zone whose signatures nobody makes anew unless turn is called.
+// expiring is a server with one signed zone. Nobody renews its signatures unless turn is called.
 type expiring struct {
 	t *testing.T
 	*epochs
@@ -41,7 +41,7 @@ func newExpiring(t *testing.T, s *snapshot.Snapshot) *expiring {
 	return e
 }
 
-// is holds the zone's state, the headline and the metrics against what they should be.
+// is compares the zone's state, the headline and the metrics with what they should be.
 func (e *expiring) is(state, headline string) {
 	e.t.Helper()
 	s := &admin.Status{Time: e.now(), Signing: e.signings(nil)}
@@ -97,8 +97,8 @@ func begin(origin rr.Name) dnssec.Epoch {
 	return dnssec.EpochAt(origin, time.Now())
 }
 
-// TestSigningPrevented: where no new signatures are made, that is said an hour after the first day without, as a
-// headline four days before the end, and after the end; and no more once they are.
+// TestSigningPrevented: if no new signatures are made, that is reported an hour after the first day without. It becomes
+// a headline four days before the end, and stays one after the end. It ends once there are new signatures.
 func TestSigningPrevented(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := signedZoneKey(t)
@@ -118,7 +118,7 @@ func TestSigningPrevented(t *testing.T) {
 			t.Error("no signature was counted")
 		}
 
-		// From here on nobody signs.
+		// From here on, nobody signs.
 		day = day.Next()
 		until(day.Next().Start().Add(lateSaid - time.Second))
 		e.is(admin.SignedCurrent, "")
@@ -139,7 +139,7 @@ func TestSigningPrevented(t *testing.T) {
 			t.Errorf("%v signatures were counted, and now %v", made, again)
 		}
 
-		// An attempt that fails is said while the next one has not come.
+		// A failed attempt is reported until the next one.
 		e.prepared.note(key.Origin(), 0, errors.New("no entropy"))
 		if z := e.signings(nil).List[0]; z.Well() || z.Words(time.Now()) != "expire in 13d. The next cannot be made: "+
 			"no entropy." || e.metric("leeward_dnssec_failures_total ") != 1 {
@@ -154,7 +154,7 @@ func TestSigningPrevented(t *testing.T) {
 
 const lateSaid = time.Hour
 
-// TestSigningPreventedAtEdge: the signer of an edge is gone, then makes half of a day, then all.
+// TestSigningPreventedAtEdge: the signer of an edge is gone, then it signs half of a day, then all.
 func TestSigningPreventedAtEdge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		own := dnssec.Alone(signedZoneKey(t))
@@ -227,7 +227,7 @@ func TestSigningPreventedAtEdge(t *testing.T) {
 	})
 }
 
-// TestSigningDiskFull: signatures that cannot be kept on disk are said, until they can.
+// TestSigningDiskFull: signatures that cannot be kept on disk are reported until they can.
 func TestSigningDiskFull(t *testing.T) {
 	state, _ := signedZone(t, signedZoneKey(t), nil)
 	e := newExpiring(t, state.Snapshot)

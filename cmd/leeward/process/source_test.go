@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// While the copy on disk is being made into the first snapshot nothing of the source is touched: here there is none.
+// While the first snapshot is made from the copy on disk, nothing of the source is used. Here there is no source.
 func TestTheSourceWaitsForTheCopyOnDisk(t *testing.T) {
 	r := &run{first: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -10,8 +10,8 @@ import (
 	"leeward/cmd/leeward/process"
 )
 
-// An endpoint dies while a server is down. The copy on disk says that it is up, but the other vantages know better. The
-// first answer after the start, to a query that waited for it, is right.
+// An endpoint dies while a server is down. The copy on disk says that it is up, but the other vantages know better. A
+// query that waits for the first answer after the start gets the right one.
 func TestFirstAnswerKnowsWhatOthersSay(t *testing.T) {
 	c := newCluster(t)
 	near := listen(t, "127.0.0.1:0")

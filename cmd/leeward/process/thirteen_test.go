@@ -18,7 +18,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// thirteen is a server without keys by a clock of the test's, and the signer that it takes signatures from.
+// thirteen is a server without keys, with a clock of the test's, and the signer of its signatures.
 type thirteen struct {
 	t        *testing.T
 	now      time.Time
@@ -32,7 +32,7 @@ type thirteen struct {
 
 const thirteenZone = rr.Name("\x07example\x04test\x00")
 
-// newThirteen has a signed zone with a policy that answers two of three addresses.
+// newThirteen makes a signed zone with a policy that answers with two of three addresses.
 func newThirteen(t *testing.T) *thirteen {
 	x := &thirteen{t: t, now: time.Date(2026, 11, 3, 12, 34, 56, 0, time.UTC)}
 	x.keys = dnssec.Alone(signedZoneKey(t))
@@ -45,7 +45,7 @@ func newThirteen(t *testing.T) *thirteen {
 	return x
 }
 
-// start starts the server, with what is kept in a folder.
+// start starts the server, with its kept files in a folder.
 func (x *thirteen) start(folder string) {
 	t := x.t
 	t.Helper()
@@ -100,7 +100,7 @@ func thirteenResources(clock func() time.Time) (*catalog.Catalog, zones.Batch) {
 	return catalog.New(clock), batch
 }
 
-// sign is a signer's work: the present day and the next, in every state of health.
+// sign does a signer's work: it signs the present day and the next, for every state of health.
 func (x *thirteen) sign() {
 	x.t.Helper()
 	clock := func() time.Time { return x.now }
@@ -133,7 +133,7 @@ func (x *thirteen) sign() {
 
 func allUp(health.Target) health.State { return health.Up }
 
-// answers returns the sets that the server can answer with signatures that hold now, with these endpoints down.
+// answers returns the sets that the server can answer with valid signatures while these endpoints are down.
 func (x *thirteen) answers(down ...string) (sets []string) {
 	x.t.Helper()
 	view := steer.NewView(x.snapshot.Program(), steer.Sight{State: func(t health.Target) health.State {
@@ -193,8 +193,8 @@ func (x *thirteen) answers(down ...string) (sets []string) {
 
 func (x *thirteen) ttl() uint32 { return x.snapshot.Policy("www.example.test").TTL }
 
-// TestEdgeThirteenDays: without a signer a server goes on for 13 days, with all sets that there can be, in every state
-// of health, and says early that signatures are missed and when they end. A signer that comes back ends that.
+// TestEdgeThirteenDays: without a signer, a server goes on for 13 days with all possible sets, in every state of
+// health. It reports early that signatures are missing, and when the last ones end. A signer that comes back ends that.
 func TestEdgeThirteenDays(t *testing.T) {
 	x := newThirteen(t)
 	gone, said, last := x.now, time.Time{}, time.Time{}
@@ -226,7 +226,7 @@ func TestEdgeThirteenDays(t *testing.T) {
 		t.Errorf("it is said %v before the end", left)
 	}
 	x.sign()
-	x.epochs.turn(t.Context()) // which prepares, where the next day is some hours away
+	x.epochs.turn(t.Context()) // this prepares, since the next day is some hours away
 	x.epochs.turn(t.Context())
 	if text := behind(x.snapshot, x.now)["example.test"]; text != "" {
 		t.Errorf("with a signer again: %s", text)
@@ -236,15 +236,15 @@ func TestEdgeThirteenDays(t *testing.T) {
 	}
 }
 
-// TestEdgeByAWrongClock: a server without keys starts with a clock that is wrong, by what is in etcd or only by what it
-// has kept. With one that is behind it answers with signatures that hold, and says so. With one that is ahead it uses
-// what is there. Nothing of it is thrown away: when the clock is right, so are the answers.
+// TestEdgeByAWrongClock: a server without keys starts with a wrong clock, with the signatures in etcd or only with
+// those that it has kept. If the clock is behind, it answers with valid signatures, and says so. If it is ahead, it
+// uses what is there. It discards nothing: once the clock is right, so are the answers.
 func TestEdgeByAWrongClock(t *testing.T) {
 	const day = 24 * time.Hour
 	for _, kept := range []bool{false, true} {
 		for _, off := range []time.Duration{-26 * time.Hour, -3 * day, -20000 * day, 26 * time.Hour, 3 * day} {
 			if kept && off < -2*day {
-				continue // only days beside the one of now are looked for on disk
+				continue // on disk it looks only for days close to the present one
 			}
 			t.Run(fmt.Sprint(off, " kept ", kept), func(t *testing.T) {
 				x := newThirteen(t)

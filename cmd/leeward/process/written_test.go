@@ -13,7 +13,7 @@ import (
 	"leeward/zones/dnssec"
 )
 
-// TestWrittenStands: what a signer says of what it has written, while days turn and etcd takes nothing.
+// TestWrittenStands: what a signer reports about what it has written, while days pass and etcd accepts nothing.
 func TestWrittenStands(t *testing.T) {
 	key := signedZoneKey(t)
 	signer := dnssec.NewSigner(dnssec.Alone(key), false, time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC))
@@ -50,12 +50,12 @@ func TestWrittenStands(t *testing.T) {
 		}
 	}
 	hours := func(n int) time.Time { return day.Start().Add(time.Duration(n) * time.Hour) }
-	// Nothing is there: said after ten seconds.
+	// Nothing is there, which is reported after ten seconds.
 	is(hours(0), nil, writtenAhead, "",
 		"leeward_sign_age_seconds 0\nleeward_sign_ahead_seconds 0\nleeward_sign_failing 0\n")
 	is(hours(0).Add(10*time.Second), nil, writtenBehind, "today's signatures are not written for example.test",
 		"leeward_sign_age_seconds 10\nleeward_sign_ahead_seconds -10\nleeward_sign_failing 0\n")
-	// Today's are there: the next day's are missed in time.
+	// Today's are there, and the next day's are missed in time.
 	whole(day)
 	is(hours(1), nil, writtenAhead, "",
 		"leeward_sign_age_seconds 0\nleeward_sign_ahead_seconds 82800\nleeward_sign_failing 0\n")
