@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -14,14 +15,23 @@ type vain struct {
 	why  string
 }
 
-// onlyOnce refuses a flag with one value that is given twice, because the first would silently be ignored. It is for
-// servers, whose command lines units and charts put together from parts.
-func onlyOnce(flags *pflag.FlagSet) {
-	flags.VisitAll(func(f *pflag.Flag) {
-		if _, list := f.Value.(pflag.SliceValue); !list {
-			f.Value = &single{Value: f.Value}
+// onlyOnce has all verbs refuse a flag with one value that is given twice, because one of them would silently be
+// ignored. Units, charts and scripts put command lines together from parts.
+func onlyOnce(cmd *cobra.Command) {
+	strict := func(f *pflag.Flag) {
+		switch f.Value.(type) {
+		case pflag.SliceValue, *single:
+			return
 		}
-	})
+		if f.Value = (&single{Value: f.Value}); f.DefValue == "0s" {
+			f.DefValue = "0" // pflag leaves it out of the help, as it does 0s of a duration
+		}
+	}
+	cmd.Flags().VisitAll(strict)
+	cmd.PersistentFlags().VisitAll(strict)
+	for _, c := range cmd.Commands() {
+		onlyOnce(c)
+	}
 }
 
 // single is a flag's value that can be set once.

@@ -32,7 +32,6 @@ does, but it answers no queries. It adds an opinion from another place.`,
 	}
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd.Flags(), "")
-	onlyOnce(cmd.Flags())
 	return cmd
 }
 

@@ -82,6 +82,9 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 	inv.told.Within(screen.ColumnsOf(inv.env["COLUMNS"]))
 	root := newRoot(inv)
 	root.SetArgs(args)
+	if len(args) == 0 || !strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) { // completion reads flags twice
+		onlyOnce(root)
+	}
 	err := root.ExecuteContext(ctx)
 	if inv.journal != nil {
 		inv.told = screen.NewPageOf(inv.journal, inv.told.Columns())

@@ -299,7 +299,6 @@ received, and exits.`,
 	flags.StringSliceVar(&chaos, "chaos", []string{"id", "version"},
 		"what to answer in class CH: id (id.server, hostname.bind), version (version.bind, version.server); empty for "+
 			"nothing")
-	onlyOnce(flags)
 	return cmd
 }
 

@@ -49,6 +49,5 @@ days. They still follow health, but changes of resources in signed zones wait.`,
 	cmd.Flags().StringVar(&keySecrets, "key-secret-file", "",
 		"instead of --keys: a `FILE` of secrets, 64 hexadecimal digits on each line, that open the keys of zones in "+
 			"etcd; read again when it changes")
-	onlyOnce(cmd.Flags())
 	return cmd
 }
