@@ -18,6 +18,59 @@ import (
 	"leeward/cmd/leeward/hangup"
 )
 
+// unread returns a stream that holds little of what nobody reads.
+func unread(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.SetsockoptInt(ends[1], syscall.SOL_SOCKET, syscall.SO_SNDBUF, 1024); err != nil {
+		t.Fatal(err)
+	}
+	return os.NewFile(uintptr(ends[0]), "reader"), os.NewFile(uintptr(ends[1]), "writer")
+}
+
+// The first signal ends a verb that writes where nobody reads, and it has not done what it was to do.
+func TestSignalEndsWriting(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(bad, bytes.Repeat([]byte("---\nkind: Region\nname: A\n"), 2000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args   []string
+		errs   bool // it is the errors that nobody reads
+		signal syscall.Signal
+	}{
+		{[]string{"check", "-f", bad}, true, syscall.SIGTERM},
+		{[]string{"check", "-f", bad, "-o", "json"}, false, syscall.SIGINT},
+		{[]string{"completion", "bash"}, false, syscall.SIGTERM},
+		{[]string{"reference", "zone"}, false, syscall.SIGTERM},
+		{[]string{"serve", "--help"}, false, syscall.SIGINT},
+	} {
+		r, w := unread(t)
+		cmd := exec.Command("leeward", c.args...)
+		if cmd.Stdout = w; c.errs {
+			cmd.Stdout, cmd.Stderr = nil, w
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		limit := time.AfterFunc(60*time.Second, func() { _ = cmd.Process.Kill() })
+		if _, err := r.Read(make([]byte, 1)); err != nil { // it has begun to print, and there is no room for the rest
+			t.Fatalf("%v: %v", c.args, err)
+		}
+		_ = cmd.Process.Signal(c.signal)
+		_ = cmd.Wait()
+		limit.Stop()
+		r.Close()
+		if code := cmd.ProcessState.ExitCode(); code != 1 {
+			t.Errorf("%v ends with %v, want exit status 1", c.args, cmd.ProcessState)
+		}
+	}
+}
+
 // The first signal ends a verb that waits for input: from standard input, or from a pipe that the command line names.
 func TestSignalEndsReading(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
@@ -65,18 +118,10 @@ func TestSignalEndsReading(t *testing.T) {
 	}
 }
 
-// The second signal ends a verb that waits for something that nothing in the process can end: here, for a reader of
-// what it prints.
+// The second signal ends a verb at once: here, before it gives up to wait for a reader of what it prints.
 func TestSecondSignalEnds(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, w := os.NewFile(uintptr(ends[0]), "reader"), os.NewFile(uintptr(ends[1]), "writer")
-		if err := syscall.SetsockoptInt(ends[1], syscall.SOL_SOCKET, syscall.SO_SNDBUF, 1024); err != nil {
-			t.Fatal(err)
-		}
+		r, w := unread(t)
 		cmd := exec.Command("leeward", "completion", "bash")
 		cmd.Stdout = w
 		if err := cmd.Start(); err != nil {
@@ -103,7 +148,10 @@ func TestSecondSignalEnds(t *testing.T) {
 		again.Stop()
 		r.Close()
 		w.Close()
-		if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != sig {
+		status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+		if status.ExitStatus() == 1 {
+			t.Log("this machine was too busy for the second signal to come first")
+		} else if !status.Signaled() || status.Signal() != sig {
 			t.Errorf("after %v: %v", sig, cmd.ProcessState)
 		}
 	}

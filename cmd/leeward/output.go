@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
+
+	"leeward/cmd/leeward/screen"
 )
 
 // addOutput puts -o on a verb. Forms are what the verb can print; the first, for people, is the default.
@@ -64,4 +69,64 @@ func writeJSON(w io.Writer, v any) error {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+// heeded is a stream whose writes end soon after the first signal, whoever does not read what is written: a pager, a
+// pipe. The verb then ends as it does when a write fails. Once a write has ended so, the others fail at once.
+type heeded struct {
+	io.Writer
+	ended context.Context
+	stuck atomic.Bool
+}
+
+func heedOut(ctx context.Context, w io.Writer) *heeded { return &heeded{Writer: w, ended: ctx} }
+
+// Fd implements screen.Descriptor.
+func (h *heeded) Fd() uintptr {
+	if f, is := h.Writer.(screen.Descriptor); is {
+		return f.Fd()
+	}
+	return ^uintptr(0) // of no file
+}
+
+// mostPiece is how many octets are written at a time, from a copy: a write that nobody waits for any more goes on with
+// it.
+const mostPiece = 64 << 10
+
+func (h *heeded) Write(p []byte) (n int, err error) {
+	piece := make([]byte, min(len(p), mostPiece))
+	for first := true; first || n < len(p); first = false {
+		written, err := h.write(piece[:copy(piece, p[n:])])
+		if n += written; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (h *heeded) write(p []byte) (int, error) {
+	if h.stuck.Load() {
+		return 0, context.Cause(h.ended)
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		n, err := h.Writer.Write(p)
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		return r.n, r.err
+	case <-h.ended.Done():
+	}
+	select {
+	case r := <-done:
+		return r.n, r.err
+	case <-time.After(lastWords):
+		h.stuck.Store(true)
+		return 0, context.Cause(h.ended)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -69,8 +68,10 @@ type invocation struct {
 
 // run runs the command and returns its exit status.
 func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) int {
+	printed, complained := heedOut(ctx, out), heedOut(ctx, errs)
 	inv := &invocation{
-		ended: ctx, in: in, out: out, err: errs, page: screen.NewPage(out), told: screen.NewPage(errs),
+		ended: ctx, in: in, out: printed, err: complained,
+		page: screen.NewPage(printed), told: screen.NewPage(complained),
 		env: map[string]string{}, fromEnv: map[string]bool{}, now: time.Now,
 	}
 	for _, e := range environ {
@@ -90,7 +91,9 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 		inv.told = screen.NewPageOf(inv.journal, inv.told.Columns())
 		defer inv.journal.Flush(lastWords)
 	}
-	if err == nil {
+	if err == nil && (printed.stuck.Load() || complained.stuck.Load()) {
+		return 1 // what was to be told was not, and not all verbs look at that
+	} else if err == nil {
 		return 0
 	}
 	var usage usageError
@@ -107,7 +110,7 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 	}
 }
 
-// lastWords is how long a process that ends waits for the reader of its log.
+// lastWords is how long a process that ends waits for the reader of its log, or of what else it prints.
 const lastWords = time.Second
 
 // usageError is wrong usage that a verb finds in its flags and arguments: exit status 2.
@@ -324,7 +327,7 @@ func (inv *invocation) colour(w io.Writer) bool {
 
 // terminal reports whether a stream is a terminal.
 func terminal(stream any) bool {
-	f, ok := stream.(*os.File)
+	f, ok := stream.(screen.Descriptor)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 

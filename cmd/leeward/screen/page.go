@@ -2,7 +2,6 @@ package screen
 
 import (
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -21,10 +20,13 @@ type Page struct {
 	between bool // the current line can be folded where it ends
 }
 
+// Descriptor is a stream that may be a terminal, such as an os.File.
+type Descriptor interface{ Fd() uintptr }
+
 // NewPage returns a page that is as wide as w, if w is a terminal, and has no edge otherwise.
 func NewPage(w io.Writer) *Page {
 	size := func() (columns, rows int) {
-		f, ok := w.(*os.File)
+		f, ok := w.(Descriptor)
 		if !ok {
 			return 0, 0
 		}
