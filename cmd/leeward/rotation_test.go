@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -43,8 +44,8 @@ data: [192.0.2.1]
 	write(filepath.Join(secrets, "token"), "one\n")
 	s := serveFiles(t, dir,
 		"--admin-token-file", filepath.Join(secrets, "token"), "--tsig-key", filepath.Join(secrets, "keys"))
-	status := func(token string) int {
-		r, err := http.NewRequest(http.MethodGet, s.admin+"/api/v1/status", nil)
+	get := func(token, path string) (int, string) {
+		r, err := http.NewRequest(http.MethodGet, s.admin+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,8 +54,16 @@ data: [192.0.2.1]
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer.Body.Close()
-		return answer.StatusCode
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, string(text)
+	}
+	status := func(token string) int {
+		code, _ := get(token, "/api/v1/status")
+		return code
 	}
 	transfer := func(letter string) bool {
 		m := new(dns.Msg).SetAxfr("example.test.")
@@ -81,4 +90,16 @@ data: [192.0.2.1]
 	if status("two") != http.StatusOK {
 		t.Error("an empty file has taken the token away")
 	}
+	told := func() bool {
+		_, text := get("two", "/api/v1/status")
+		_, metrics := get("two", "/metrics")
+		return strings.Contains(text, `"--admin-token-file"`) && strings.Contains(text, "is empty") &&
+			strings.Contains(metrics, `leeward_credential_failing{use="admin-token"} 1`)
+	}
+	s.await("the status and the metrics tell of it", told)
+	write(filepath.Join(secrets, "token"), "two\n")
+	s.await("it is read", func() bool {
+		_, text := get("two", "/api/v1/status")
+		return !strings.Contains(text, `"--admin-token-file"`)
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"leeward/zones/disk"
 )
@@ -67,6 +66,9 @@ func (a *adminTLS) reload() error {
 	return nil
 }
 
+// certificate returns the one in force.
+func (a *adminTLS) certificate() *tls.Certificate { return &a.now.Load().Certificates[0] }
+
 // MostPEM is the size, in octets, of the largest file that a certificate or a key is read from.
 const MostPEM = 1 << 20
 
@@ -81,24 +83,6 @@ func ReadPair(cert, key string) (tls.Certificate, error) {
 		return tls.Certificate{}, err
 	}
 	return tls.X509KeyPair(c, k)
-}
-
-// outdated says why nobody will trust a certificate now; "": its time has come and has not passed.
-func outdated(pair *tls.Certificate, now time.Time) string {
-	switch c := pair.Leaf; {
-	case now.Before(c.NotBefore):
-		return "nobody trusts it before " + c.NotBefore.UTC().Format(time.RFC3339)
-	case now.After(c.NotAfter):
-		return "it expired at " + c.NotAfter.UTC().Format(time.RFC3339) + "; put a new one in its place"
-	}
-	return ""
-}
-
-// doubt warns of a certificate that nobody trusts now. It is used even so: a clock may be wrong, and it is the newest.
-func (r *run) doubt(what, file string, pair *tls.Certificate) {
-	if why := outdated(pair, time.Now()); why != "" {
-		r.Log.Warn(what+": the certificate is out of its time", "file", file, "why", why)
-	}
 }
 
 // config returns the configuration for a listener. It follows reloads.

@@ -75,6 +75,7 @@ type run struct {
 	token       token
 	shown       atomic.Pointer[tls.Certificate] // certificate that probes present; nil: none
 	reading     sync.Mutex                      // held while credentials are read
+	renewals    renewals
 	running     Running
 
 	programs chan *steer.Program // the newest, until assigning takes it
@@ -89,6 +90,12 @@ type run struct {
 
 // assemble makes the parts. Nothing listens and nothing runs yet.
 func (r *run) assemble() error {
+	if err := r.registry.Register(&r.renewals); err != nil {
+		return err
+	}
+	if r.Etcd != nil && r.Etcd.TLS.Cert != "" {
+		r.readEtcdCertificate()
+	}
 	var err error
 	if r.geo, err = geo.NewWatcher(r.GeoDB, r.State, r.Log); r.geo == nil {
 		return err

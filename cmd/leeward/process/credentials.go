@@ -13,7 +13,7 @@ import (
 )
 
 // credential is something read from files that must be read again when they change. Files for connections to etcd are
-// read anew for each connection and are not among these.
+// read anew for each connection. Of these only the certificate is among them, so that its end is known.
 type credential struct {
 	files []string
 	read  func() // logs an error and keeps the last good value if the files cannot be read
@@ -39,6 +39,9 @@ func (r *run) credentials() []credential {
 		add(r.keyring.look, r.KeySecrets)
 	}
 	add(r.readShown, r.ProbeTLS.Cert, r.ProbeTLS.Key)
+	if r.Etcd != nil && r.Etcd.TLS.Cert != "" {
+		add(r.readEtcdCertificate, r.Etcd.TLS.Cert, r.Etcd.TLS.Key)
+	}
 	if r.pages != nil {
 		add(r.readToken, r.TokenFile)
 		if r.pages.tls != nil {
@@ -49,12 +52,13 @@ func (r *run) credentials() []credential {
 }
 
 func (r *run) readAdminTLS() {
-	if err := r.pages.tls.reload(); err != nil {
+	err := r.pages.tls.reload()
+	r.presented(useAdmin, "admin interface", r.AdminTLS.Cert, r.pages.tls.certificate(), err)
+	if err != nil {
 		r.Log.Error("admin interface: going on with the certificates from before", "err", err)
 		return
 	}
 	r.Log.Info("admin interface: certificates read")
-	r.doubt("admin interface", r.AdminTLS.Cert, &r.pages.tls.now.Load().Certificates[0])
 }
 
 // ProbeTLS names the PEM files of the certificate that probes present to endpoints that ask for one. The zero value is
@@ -72,17 +76,18 @@ func (p ProbeTLS) Check() error {
 
 func (r *run) readShown() {
 	own, err := ReadPair(r.ProbeTLS.Cert, r.ProbeTLS.Key)
+	r.presented(useProbe, "probes", r.ProbeTLS.Cert, &own, err)
 	if err != nil {
 		r.Log.Error("probes: going on with the certificate from before", "err", err)
 		return
 	}
 	r.shown.Store(&own)
 	r.Log.Info("probes: certificate read")
-	r.doubt("probes", r.ProbeTLS.Cert, &own)
 }
 
 func (r *run) readToken() {
 	t, err := ReadToken(r.TokenFile)
+	r.renewals.read(useToken, nil, err)
 	if err != nil {
 		r.Log.Error("admin interface: going on with the token from before", "err", err)
 		return

@@ -45,6 +45,14 @@ const mostHeldTold = 100
 // knows, say, that it lacks a key.
 const mostProblemsTold = 3
 
+// resource returns the name of this server for problems of its own.
+func (r *run) resource() string {
+	if r.NoProbe {
+		return "servers/" + r.ID
+	}
+	return "vantages/" + r.ID
+}
+
 // self describes this server.
 func (r *run) self(i control.Inside) admin.Server {
 	s := i.Server(time.Now())
@@ -74,7 +82,8 @@ func (r *run) self(i control.Inside) admin.Server {
 		s.Rolls, s.NoKeys = r.edge.says(), true
 	}
 	s.HeldFirst, s.NoProbe, s.Signs = i.Held(mostHeldTold), r.NoProbe, r.Sign
-	s.ProblemsFirst = i.Problems(mostProblemsTold)
+	s.ProblemsFirst = append(r.renewals.problems(r.resource(), time.Now()), i.Problems(mostProblemsTold)...)
+	s.ProblemsFirst = s.ProblemsFirst[:min(len(s.ProblemsFirst), mostProblemsTold)]
 	s.Source.Kind = "etcd"
 	if r.files != nil {
 		s.Source.Kind = "files"

@@ -75,7 +75,7 @@ func (r *run) openPages() (*pages, error) {
 		if secure, err = openAdminTLS(r.AdminTLS); err != nil {
 			return nil, err
 		}
-		r.doubt("admin interface", r.AdminTLS.Cert, &secure.now.Load().Certificates[0])
+		r.presented(useAdmin, "admin interface", r.AdminTLS.Cert, secure.certificate(), nil)
 	}
 	r.token.now.Store(&r.Token)
 	l, err := net.Listen("tcp", r.Admin)
@@ -198,14 +198,11 @@ func (r *run) gather(ctx context.Context) (*admin.Status, error) {
 	r.database.tell(s)
 	if r.link != nil {
 		if text := r.link.Status().Problem; text != "" {
-			kind := "vantages/"
-			if r.NoProbe {
-				kind = "servers/"
-			}
 			s.Problems = append(s.Problems,
-				admin.Problem{Resource: kind + r.ID, InService: admin.InServiceNewest, Message: text})
+				admin.Problem{Resource: r.resource(), InService: admin.InServiceNewest, Message: text})
 		}
 	}
+	s.Problems = append(s.Problems, r.renewals.problems(r.resource(), now)...)
 	s.Failover, s.Watches = r.metrics.Failovers(), watches(r.lags, now)
 	if r.dns != nil {
 		s.Self, s.Secondaries = r.ID, r.secondaries()

@@ -22,7 +22,7 @@ func (r *run) openProber() error {
 			return fmt.Errorf("the certificate that probes show (%s, %s): %w", r.ProbeTLS.Cert, r.ProbeTLS.Key, err)
 		}
 		r.shown.Store(&own)
-		r.doubt("probes", r.ProbeTLS.Cert, &own)
+		r.presented(useProbe, "probes", r.ProbeTLS.Cert, &own, nil)
 	}
 	var err error
 	r.prober, err = probe.New(probe.Options{

@@ -40,6 +40,7 @@ func (r *run) readKeys() {
 		return
 	}
 	keys, err := tsig.ReadFiles(r.TSIGKeys...)
+	r.renewals.read(useTSIG, nil, err)
 	if err != nil {
 		r.Log.Error("the TSIG keys stay as they were", "err", err)
 		return
