@@ -455,8 +455,8 @@ func (c *cluster) signatures() map[string][]byte {
 	return all
 }
 
-// TestEdgeRefuses: what is forged, half written, old or foreign in etcd is not used and told, and a signer clears it
-// away. Two signers come to one state and leave it.
+// TestEdgeRefuses: anything forged, half written, old or foreign in etcd is not used, and reported, and a signer
+// removes it. Two signers reach one state and keep it.
 func TestEdgeRefuses(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -489,7 +489,7 @@ func TestEdgeRefuses(t *testing.T) {
 	for i := range forged {
 		forged[i].Signature[5] ^= 1
 	}
-	set := func(value []byte) { // in place of the chunk; all else is as the signer had written it
+	set := func(value []byte) { // in place of the chunk; everything else stays as the signer wrote it
 		t.Helper()
 		if _, err := c.Delete(t.Context(), "/leeward.signatures/", clientv3.WithPrefix()); err != nil {
 			t.Fatal(err)
@@ -526,7 +526,7 @@ func TestEdgeRefuses(t *testing.T) {
 		e.end()
 	}
 
-	// A handout of other keys is not taken while the server runs.
+	// A handout of other keys is rejected while the server runs.
 	e = serve(t, edge("a", c, ""))
 	e.holds(keys)
 	strange, _ := keyFolder(t, "example.test")
@@ -545,7 +545,7 @@ func TestEdgeRefuses(t *testing.T) {
 	e.awaitMetric("leeward_edge_keys_refused", 1, 1)
 	e.holds(keys)
 
-	// Two signers put that right, write the same and then nothing more.
+	// Two signers repair that. They write the same, and then nothing more.
 	both := []*member{signer(t, c, "sign-1", folder), signer(t, c, "sign-2", folder)}
 	e.awaitSaid("signed by none that the zone has", false)
 	e.awaitMetric("leeward_edge_keys_refused", 0, 0)
@@ -603,8 +603,8 @@ func errText(err error) string {
 	return ""
 }
 
-// TestEdgeTransfers: a zone without policies is handed on by a server without keys as by one that has them, and
-// ldns-verify-zone finds it whole. One with policies is refused before anything is sent, with the reason.
+// TestEdgeTransfers: a server without keys transfers a zone without policies like one with keys, and ldns-verify-zone
+// finds the zone whole. A zone with policies is refused before anything is sent, with the reason.
 func TestEdgeTransfers(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -683,8 +683,8 @@ func TestEdgeTransfers(t *testing.T) {
 	})
 }
 
-// TestEdgeAwayThroughARoll: a server without keys that was away until none of the keys that it knows is there any more
-// takes up those of now by itself.
+// TestEdgeAwayThroughARoll: a server without keys was away until all keys that it knows are gone. It finds the present
+// ones by itself.
 func TestEdgeAwayThroughARoll(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -697,7 +697,7 @@ func TestEdgeAwayThroughARoll(t *testing.T) {
 		}
 		return &dnssec.TimedKey{Key: k, Times: times}
 	}
-	sign := func(keys ...*dnssec.TimedKey) *member { // and wait until these are handed out
+	sign := func(keys ...*dnssec.TimedKey) *member { // and waits until these are handed out
 		folder := t.TempDir()
 		for _, k := range keys {
 			if err := k.Write(folder); err != nil {

@@ -8,8 +8,8 @@ import (
 	"leeward/zones/dnssec"
 )
 
-// TestEpochsTurn: whatever the time ahead at which the next day is prepared, and also where a process sleeps for hours
-// or days, what is in use is of today as soon as it is looked at, and what is made is of today and the day to come.
+// TestEpochsTurn: however far ahead the next day is prepared, and even if the process sleeps for hours or days, the
+// signatures in use are today's at every look. Only today's and tomorrow's are made.
 func TestEpochsTurn(t *testing.T) {
 	for _, early := range []time.Duration{epochAhead, dnssec.EpochLength} {
 		synctest.Test(t, func(t *testing.T) {

@@ -66,8 +66,8 @@ func freshZones(t *testing.T) (s process.Settings, zones []string) {
 	}, zones
 }
 
-// TestFirstAnswerIsSigned: a server makes the keys of zones that have none before it answers the first query, and
-// before it says that it is ready.
+// TestFirstAnswerIsSigned: a server makes keys for zones without any before it answers the first query, and before it
+// says that it is ready.
 func TestFirstAnswerIsSigned(t *testing.T) {
 	t.Run("answering", func(t *testing.T) {
 		s, zones := freshZones(t)
@@ -98,11 +98,11 @@ func TestFirstAnswerIsSigned(t *testing.T) {
 	})
 }
 
-// TestNoKeyHoldsNothingUp: where no key can be made, the zones are answered unsigned, that is said, and the server is
+// TestNoKeyHoldsNothingUp: if no key can be made, the zones are answered unsigned, with a problem, and the server is
 // ready.
 func TestNoKeyHoldsNothingUp(t *testing.T) {
 	for says, keys := range map[string]string{
-		"none can be made":                  "/proc/self/keys", // where nobody makes a file
+		"none can be made":                  "/proc/self/keys", // nobody can make a file there
 		"this server has no folder of keys": "",
 	} {
 		s, zones := freshZones(t)
