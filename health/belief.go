@@ -19,7 +19,7 @@ func (s Belief) IsBlind() bool { return s == Blind || s == BlindToIPv4 || s == B
 // OnBelief has f called, from within Judge or Withdraw, when that changes for a vantage. f must not call the Board.
 func (b *Board) OnBelief(f func(vantage string, from, to Belief)) { b.stood = f }
 
-// stand tells of each vantage of which that has changed since the last Judge.
+// stand reports each vantage whose belief has changed since the last Judge.
 func (b *Board) stand() {
 	if b.stood == nil {
 		return

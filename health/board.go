@@ -145,8 +145,8 @@ func (b *Board) Assign(as []Assignment) {
 	}
 }
 
-// Reassign does the same for a caller that knows what has changed: the targets in gone are no longer assigned, and
-// those in as are new or changed. It costs what has changed.
+// Reassign does the same for a caller that knows what has changed. The targets in gone are no longer assigned, and the
+// assignments in as are new or changed. Its cost is that of the changes.
 func (b *Board) Reassign(gone []Target, as []Assignment) {
 	for _, key := range gone {
 		if t := b.targets[key]; t != nil && t.assigned {

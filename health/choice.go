@@ -257,8 +257,8 @@ func (b *Board) keep(t *target, chosen, spoken bool) {
 }
 
 // patience returns how many chosen vantages that have not spoken are passed over: none until one has had its time to
-// speak up, then as many as should probe the target, and with each further such time twice as many. So whoever beats
-// and never reports is passed over, however many there are, and who comes next has its time too.
+// speak up, then as many as should probe the target, and with each further such time twice as many. So vantages that
+// send heartbeats and never report are passed over, however many there are. Those that come next get their time too.
 func (t *target) patience(now time.Time) int {
 	if t.short.IsZero() {
 		return 0
@@ -289,9 +289,9 @@ func (b *Board) candidates(t *target) []candidate {
 	return all
 }
 
-// chosen returns how many, from the head of the order, are to probe the target, where that many of those that do not
-// speak up are passed over. All are where nobody has told of the target for as long as finding out may take: then there
-// is no time to ask them in turn.
+// chosen returns how many vantages from the head of the order should probe the target. It passes over up to patience of
+// them that do not speak up. If nobody has reported on the target for as long as finding out may take, it returns all,
+// because there is no time to ask them in turn.
 func (t *target) chosen(all []candidate, patience int) int {
 	if t.unlit > 0 {
 		return len(all)

@@ -71,11 +71,11 @@ func (f *etcdFlags) options(log *slog.Logger) (etcd.Options, error) {
 	return o, nil
 }
 
-// patience is how long verbs that somebody waits for wait for etcd. One that does what takes it a minute, as to delete
+// patience is how long interactive verbs wait for etcd. An etcd that needs a minute for one call, for example to delete
 // a million keys in one revision, answers nobody else meanwhile.
 func (f *etcdFlags) patience() time.Duration { return cmp.Or(f.timeout, time.Minute) }
 
-// patient is options for verbs that somebody waits for. Who waits for long is told, once.
+// patient returns options for interactive verbs. After a while, whoever waits is told why, once.
 func (inv *invocation) patient(log *slog.Logger) (etcd.Options, error) {
 	o, err := inv.etcd.options(log)
 	o.Timeout = inv.etcd.patience()

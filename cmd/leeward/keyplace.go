@@ -91,7 +91,7 @@ func (f *keyFlags) vault() (*vault.Vault, error) {
 	return &vault.Vault{Etcd: c, Secrets: secrets}, nil
 }
 
-// exposed tells that everybody on this host may open a file with a secret; "": nobody but its owner may.
+// exposed warns that everybody on this host may open a file with a secret; "": nobody but its owner may.
 func (inv *invocation) exposed(what string) {
 	if what != "" {
 		fmt.Fprintf(inv.told, "leeward: %s\n", what)
@@ -101,10 +101,10 @@ func (inv *invocation) exposed(what string) {
 // keyFolder is a folder of key files.
 type keyFolder struct {
 	path string
-	inv  *invocation // is told of files that everybody may open
+	inv  *invocation // warns of files that everybody may open
 }
 
-// keys reads the keys of a zone, and tells of files that everybody may open.
+// keys reads the keys of a zone, and warns of files that everybody may open.
 func (f keyFolder) keys(all *dnssec.Folder, origin rr.Name) (*dnssec.Keys, error) {
 	if doubt := all.Doubt(origin); doubt != nil {
 		f.inv.exposed(doubt.Error())

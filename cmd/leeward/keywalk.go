@@ -26,7 +26,7 @@ func (k *keyWalk) add(cmd *cobra.Command) {
 		"trust this `DS` of the root, or those in the file of that name, instead of IANA's")
 }
 
-// wanted tells whether the walk is asked for: by its flags, or since nothing says where keys are.
+// wanted reports whether to walk: because of its flags, or because nothing says where keys are.
 func (k *keyWalk) wanted(cmd *cobra.Command, f *keyFlags) bool {
 	if cmd.Flags().Changed("root") || cmd.Flags().Changed("anchor") {
 		return true

@@ -112,8 +112,8 @@ for up to 20 s whether the vantage is still alive.`,
 	return cmd
 }
 
-// watch prints a status again and again: over the last one on a terminal, below it elsewhere. A status that cannot be
-// had is told, and asked for again; a terminal keeps showing the last one, and says of when it is.
+// watch prints a status again and again: over the last one on a terminal, and below it elsewhere. If it cannot get a
+// status, it says so and tries again. A terminal keeps showing the last status, and says from when it is.
 func (inv *invocation) watch(
 	ctx context.Context, every time.Duration, write func(context.Context, io.Writer) error,
 ) error {

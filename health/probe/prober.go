@@ -338,7 +338,7 @@ func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o out
 	}
 }
 
-// take gives a target what a probe that began then has found. The caller holds the mutex.
+// take gives a target the outcome of a probe that began then. The caller holds the mutex.
 func (p *Prober) take(t *target, found outcome, began time.Time) {
 	t.found[found.state] = began
 	t.tried = true

@@ -36,8 +36,8 @@ func samenessOf(a *health.Assignment, texts map[*health.Monitor]string) sameness
 	return sameness{a.Address, check, a.Manner}
 }
 
-// share has a target follow the leader of its kind, or lead where there is none. It reports whether it leads. The
-// caller holds the mutex.
+// share makes a target follow the leader of its kind, or lead if there is none. It reports whether it leads. The caller
+// holds the mutex.
 func (p *Prober) share(t *target, kind sameness) (leads bool) {
 	t.kind = kind
 	if t.leader = p.leaders[kind]; t.leader != nil {
@@ -73,7 +73,8 @@ func (p *Prober) unshare(t *target, now time.Time) {
 	}
 }
 
-// hasten has a leader probed at a time, if it is due later: one of its followers is new. The caller holds the mutex.
+// hasten makes a leader probe at that time if it would probe later, because it has a new follower. The caller holds the
+// mutex.
 func (p *Prober) hasten(leader *target, at time.Time) {
 	if !leader.busy && at.Before(leader.next) {
 		leader.next = at

@@ -66,7 +66,7 @@ func (t *times) pass(e *Event) {
 	t.last = *e
 }
 
-// end calls f with what is to be kept of each hour that has ended, or of all of them.
+// end calls f with the events to keep of each hour that has ended, or of all hours.
 func (a *again) end(now time.Time, all bool, f func(Event)) {
 	for _, name := range slices.Sorted(maps.Keys(a.things)) {
 		t := a.things[name]

@@ -72,8 +72,8 @@ func (j *Journal) EachChange(
 	}, f, gap)
 }
 
-// eachResource reports whether f is true for each resource that an event has a change of, without decoding the event.
-// It is false if they cannot be told so.
+// eachResource reports whether f is true for each resource that an event changes, without decoding the event. If it
+// cannot find out, it returns false.
 func eachResource(text []byte, f func(string) bool) bool {
 	found := false
 	for {

@@ -86,7 +86,7 @@ func (c *Catalog) altered(key zones.Key, before, after zones.Resource) {
 	}
 }
 
-// disturbLists marks the catalog zones dirty that are made here, as they list other zones and warn of those that nobody
+// disturbLists marks the catalog zones made here as dirty, because they list other zones, and warn of zones that nobody
 // may transfer.
 func (c *Catalog) disturbLists() {
 	for origin := range c.lists {

@@ -41,7 +41,7 @@ type frozenOwner struct {
 }
 
 // Freeze returns what is effective now. It walks maps, which takes some tens of milliseconds for a million records, and
-// a millisecond for 10,000 policies. What takes longer whoever reads first does.
+// a millisecond for 10,000 policies. Whatever takes longer is left to the first reader.
 func (c *Catalog) Freeze() *Frozen {
 	f := &Frozen{
 		rest: map[zones.Kind][]frozenSlot{}, defaults: map[zones.Kind]*zones.Defaults{}, Serials: c.Serials(),

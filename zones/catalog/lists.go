@@ -25,7 +25,7 @@ func (l Listed) Label() string {
 }
 
 // Members returns the zones that a catalog zone made here lists, by origin. It lists no other catalog zones, and no
-// zones that one of them has brought here: whoever should have those takes the catalog that they are in.
+// zones that came here by one: secondaries get those from the catalog that lists them.
 func (c *Catalog) Members(catalog *zones.Zone) []Listed {
 	all, everybody := zones.Membership{}, false
 	named := map[string]string{}

@@ -60,7 +60,7 @@ type Endpoint struct {
 	Addresses []netip.AddrPort
 }
 
-// Endpoints are where the parent of a zone is told of something.
+// Endpoints are where the parent of a zone receives notifications.
 type Endpoints struct {
 	Name      string // of the DSYNC records; "": the parent has none
 	All       []Endpoint

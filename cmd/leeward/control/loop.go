@@ -65,7 +65,7 @@ type LoopOptions struct {
 	Measure   func(*health.Measure)
 	Unmeasure func(pool string)
 
-	// Owed is told, after each batch, what the source should keep about serials.
+	// Owed gets, after each batch, what the source should keep about serials.
 	Owed func(owed zones.Serials, any bool)
 	// Keep writes the last good resources to disk.
 	Keep func(revision int64, resources *catalog.Frozen)

@@ -14,14 +14,14 @@ import (
 	"leeward/zones/catalog"
 )
 
-// This file tells the history which vantages are not believed, and which resources are not taken. These events can come
-// again and again, so all have Event.Again.
+// This file records in the history which vantages are not believed, and which resources are refused. These events may
+// recur again and again, so all have Event.Again.
 
-// settles is how long a vantage must have been blind, or sighted again, before it is told. When several addresses fail,
-// the vantage that finds out first contradicts the others for a moment.
+// settles is how long a vantage must have been blind, or sighted again, before the history has it. When several
+// addresses fail, the vantage that finds out first contradicts the others for a moment.
 const settles = 5 * time.Second
 
-// standing is the standing of a vantage that differs from what was told.
+// standing is the standing of a vantage that differs from the one in the history.
 type standing struct {
 	told, is health.Belief
 	since    time.Time // when it began to differ
@@ -48,7 +48,7 @@ func (l *Loop) placed(vantage string) {
 	}
 }
 
-// settled reports whether a standing is told now.
+// settled reports whether it is time to record a standing.
 func (s standing) settled(now time.Time) bool {
 	sees := func(s health.Belief) bool { return s == health.Sighted || s.IsBlind() }
 	return !sees(s.told) && !s.is.IsBlind() || !sees(s.is) || !now.Before(s.since.Add(settles))
@@ -127,7 +127,7 @@ func stands(was, is health.Belief) string {
 	return text
 }
 
-// earliest returns when the next standing is told, or the zero time if none is waiting.
+// earliest returns when the next standing will be recorded, or the zero time if none is waiting.
 func (h *happenings) earliest() (at time.Time) {
 	for _, s := range h.standings {
 		if due := s.since.Add(settles); at.IsZero() || due.Before(at) {

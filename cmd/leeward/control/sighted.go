@@ -13,7 +13,7 @@ import (
 )
 
 // The history records what the loop saw, so that a moment can be explained later (see past.go) from what was known
-// then. Only what is published is recorded: each publication records which pools it judges otherwise than the one
+// then. Only what is published is recorded. Each publication records which pools it judges differently from the one
 // before. Every wholeEvery everything is recorded again, for readers to begin with. Every beatEvery the loop records
 // that it is alive.
 const (

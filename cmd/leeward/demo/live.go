@@ -111,7 +111,7 @@ func (v *view) tell(what string) {
 	}
 }
 
-// show tells what has changed since the last look, and draws.
+// show reports what has changed since the last look, and draws.
 func (v *view) show(s *sight) {
 	for _, site := range v.sites {
 		for i, n := range v.servers {
@@ -136,7 +136,7 @@ func (v *view) show(s *sight) {
 	}
 }
 
-// change tells the state of a subject if it is new.
+// change reports the state of a subject if it is new.
 func (v *view) change(subject, now string, text func(string) string) {
 	if now == "" {
 		return // between two states

@@ -31,10 +31,10 @@ type keyring struct {
 	now    func() time.Time
 	tell   func(origin string, k *dnssec.Keys, err error)
 	recall func(origin string, k *dnssec.Keys) // hands over what an earlier process signed; nil: nothing is recalled
-	// found is told of keys before they are handed over, in the form that others are told. nil: nobody is told
+	// found gets keys before they are handed over, in the form that others get. nil: nobody needs them
 	found func(origin string, o dnssec.HandedOut)
 
-	// settle waits until what the loop was told is served. nil: nobody waits for that
+	// settle waits until what the loop was told is in service. nil: nobody waits for that
 	settle func(context.Context)
 	// settled is closed once the keys of the first zones that are to be signed are in service, as far as there are any
 	// and one could be made.

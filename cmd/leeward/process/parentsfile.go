@@ -15,7 +15,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// parentsFile is the name of the file, in the folder of --state, that has which parents were told of what.
+// parentsFile is the name of the file, in the folder of --state, that says which parents were told what.
 const parentsFile = "parents.json"
 
 // parentsShare bounds what writing costs while many parents are told: one part in parentsShare of the time.

@@ -40,8 +40,8 @@ func Wide(w io.Writer, of *admin.Status, colour bool) error {
 	})
 }
 
-// most is how many lines a table of Status has, so that a bad night in which hundreds of endpoints are down is still
-// told on a screen or two. Wide and JSON have all of them.
+// most is how many lines a table of Status has, so that a bad night with hundreds of endpoints down still fits on a
+// screen or two. Wide and JSON have all lines.
 const most = 12
 
 // Status writes what somebody who is woken up wants to read of a status: the headline, then all that is wrong, then a
