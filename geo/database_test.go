@@ -208,7 +208,7 @@ func TestFlatDatabases(t *testing.T) {
 	}
 }
 
-// Records as publishers have them: nested and flat at once, numbers of any kind, codes that are not countries.
+// Records in the forms that publishers use: nested and flat at once, numbers of any kind, codes that are not countries.
 func TestOddRecords(t *testing.T) {
 	berlin := Location{"EU", "DE", "", 52.5, 13.4, true, "", false}
 	for name, c := range map[string]struct {
@@ -288,7 +288,7 @@ func TestOddRecords(t *testing.T) {
 	}
 }
 
-// What a database has is what any of its records says, wherever the record is.
+// A database has whatever any of its records has, wherever the record is.
 func TestAllRecordsAreAsked(t *testing.T) {
 	var entries []entry
 	for i := range 1000 {
@@ -306,7 +306,7 @@ func TestAllRecordsAreAsked(t *testing.T) {
 	}
 }
 
-// Of each thing the first file that knows it tells, as long as they name one country.
+// Each field comes from the first file that knows it, as long as the files name one country.
 func TestFieldsFromSeveralFiles(t *testing.T) {
 	file := func(name string, entries ...entry) string {
 		return put(t, name, database(t, mmdbwriter.Options{DatabaseType: name}, entries...))

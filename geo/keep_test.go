@@ -28,7 +28,7 @@ func somePlaces(t tb) []byte {
 	)
 }
 
-// What is read again equals what was kept, whatever the ranges.
+// A kept table is read back unchanged, whatever the ranges.
 func TestKeptIsTheSame(t *testing.T) {
 	folder := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {

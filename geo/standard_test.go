@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// MaxMind's library reads from a record what said reads from it, whatever else is in the record.
+// The fast reader finds the same in a record as MaxMind's library does, whatever else is in the record.
 func TestStandardRecords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		code := func(what string) mmdbtype.Map {

@@ -8,8 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whoever only listens to what is told of vantages knows after each Judge what Vantages says, and is told nothing
-// twice.
+// A listener of OnBelief knows, after each Judge, what Vantages returns, and hears nothing twice.
 func TestBelief(t *testing.T) {
 	blind := map[Belief]bool{}
 	rapid.Check(t, func(t *rapid.T) {

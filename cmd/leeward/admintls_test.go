@@ -93,8 +93,8 @@ func (a *authority) client(name string) {
 	a.issue(name, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
 }
 
-// The admin interface over TLS with certificates of clients: who gets what, what the others are told, and certificates
-// that are renewed in place.
+// The admin interface over TLS with certificates of clients: what clients get with and without a good certificate, and
+// certificates that are renewed in place.
 func TestAdminOverTLS(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

@@ -16,8 +16,8 @@ import (
 	"leeward/integration/lab"
 )
 
-// updateSteps are what nsupdate does to a signed zone ($), a message a line, its commands apart by semicolons; "!"
-// begins one that is refused. @ names what is asked for beside the names that the line has.
+// updateSteps are what nsupdate does to a signed zone ($), one message a line, with commands separated by semicolons.
+// "!" begins a message that is refused. @ names what is asked for, in addition to the names in the line.
 const updateSteps = `
 add new.$ 60 A 192.0.2.1; add new.$ 60 A 192.0.2.2; add new.$ 60 TXT "new"
 add deep.er.un.$ 60 TXT "x" @ er.un un q.er.un
@@ -53,7 +53,7 @@ var updatedTypes = []uint16{
 }
 
 // TestSignedUpdate plays dynamic updates of signed zones, with NSEC and with NSEC3. After each one another
-// implementation verifies the whole zone, and the validator judges what is answered.
+// implementation verifies the whole zone, and the validator judges the answers.
 func TestSignedUpdate(t *testing.T) {
 	lab.Need(t, "nsupdate", "ldns-verify-zone")
 	const more = "\ntransfer: {allow: [127.0.0.0/8]}\nupdate: [{key: admin, names: [\"**\"], types: [ANY]}]"

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package scenario takes things away from Leeward and says what must hold meanwhile.
+// Package scenario takes things away from Leeward, and checks what must hold meanwhile.
 //
 //	text ─→ story: settings, blocks, steps          (story_test.go, commands_test.go)
 //	          │ play                                (scenario_test.go; chaos_test.go draws faults by lot)
@@ -10,7 +10,7 @@
 //	          │
 //	        judge ←── promises: what each was to be, and from when on; truth, where faults are drawn
 //
-// README.md has the language, and what can be said.
+// README.md has the language, with all its lines.
 package scenario
 
 import (

@@ -11,7 +11,7 @@ import (
 	"leeward/integration/lab"
 )
 
-// TestTruth holds the judge of chaos: what it lets pass, and what it does not.
+// TestTruth tests the judge of chaos: what it lets pass, and what it does not.
 func TestTruth(t *testing.T) {
 	regions := lab.NewRegions()
 	zero := time.Unix(1e9, 0)
@@ -164,7 +164,7 @@ func TestTruth(t *testing.T) {
 	}
 }
 
-// TestLonely holds when a resolver may get no answer.
+// TestLonely: when a resolver may get no answer.
 func TestLonely(t *testing.T) {
 	at := func(s float64) time.Time { return time.Unix(1e9, 0).Add(time.Duration(s * float64(time.Second))) }
 	x := &truth{spells: []spell{

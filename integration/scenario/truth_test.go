@@ -12,13 +12,13 @@ import (
 	"leeward/integration/lab"
 )
 
-// truth is what was so while faults came and went, for as far as an answer can be held against it: which endpoints were
-// well, and who could not know. It knows nothing of how Leeward decides. Of each address, a server's client and a
-// moment it says one of three things: the address has to be in the answer, it must not be, or both is right, since the
-// bounds that are written down (docs/failure-modes.md) have not passed yet.
+// truth is what was true while faults came and went, as far as an answer can be checked by it: which endpoints were
+// well, and who could not know. It knows nothing about how Leeward decides. For an address, a server's client and a
+// moment it says one of three things. The address must be in the answer, or it must not, or both are right because the
+// bounds in docs/failure-modes.md have not passed yet.
 type truth struct {
 	regions []*lab.Region
-	stood   func(from, until time.Time) time.Duration // for how long the machine stood still
+	stood   func(from, until time.Time) time.Duration // how long the machine stood still
 	spells  []spell
 }
 
@@ -32,16 +32,16 @@ type spell struct {
 type effect struct {
 	dead  []netip.Addr // well for nobody
 	vague []netip.Addr // well now and then
-	blurs []string     // regions whose endpoints not everybody can tell: their links are bad
+	blurs []string     // regions whose endpoints not everybody can judge: their links are bad
 	late  []string     // servers that hear of others late or not at all
-	// a server that is down or stands still: its votes stand until they are stale, and it comes back with what it had
+	// a server that is down or stands still: its votes count until they are stale, and it comes back with what it knew
 	gone string
-	full string // a server whose disk takes nothing: what it keeps of verdicts grows old
+	full string // a server whose disk accepts nothing: its kept verdicts grow old
 }
 
-// quick is how long a verdict takes when nothing else is wrong: fall × interval + timeout, which the plan gives, and a
-// second for the reports, the decision and the answer. slow is the same where etcd or a link or two servers have
-// failed, too: what others said is believed until it is stale.
+// quick is how long a verdict takes when nothing else is wrong: fall × interval + timeout of the plan, and a second for
+// the reports, the decision and the answer. slow is the same if etcd, a link or two servers have failed too: then old
+// reports count until they are stale.
 func (x *truth) quick(p lab.Plan) time.Duration {
 	return time.Duration(p.Fall)*p.Every + p.Timeout + time.Second + grace
 }
@@ -56,7 +56,7 @@ func (s *spell) covers(from, until time.Time) bool {
 	return !s.from.After(from) && (s.until.IsZero() || s.until.After(until))
 }
 
-// word is what truth says of an address.
+// say is what truth says about an address.
 type say int
 
 const (
@@ -65,11 +65,11 @@ const (
 	out
 )
 
-// of says what an address of a region has to be in the answers of a server to a query.
+// of says whether an address of a region must be in the answers of a server to a query.
 func (x *truth) of(p lab.Plan, a netip.Addr, r *lab.Region, server string, sent, received time.Time) say {
 	bound := x.bound(p, server, sent, received)
 	from := sent.Add(-bound - x.stood(sent.Add(-bound), received))
-	// A server that has just started keeps out what was down when it went away, until its own probes or others that it
+	// A server that has just started leaves out what was down when it ended, until its own probes or others that it
 	// hears say otherwise (section 19 of docs/failure-modes.md).
 	since := from
 	for i := range x.spells {
@@ -106,8 +106,8 @@ func (x *truth) of(p lab.Plan, a netip.Addr, r *lab.Region, server string, sent,
 	return in
 }
 
-// alone returns since when a server cannot know what has died, as it has just started and hears nobody: it has what it
-// knew when it went away, and has not yet probed. Zero: it has no such excuse.
+// alone returns since when a server cannot know what has died, because it has just started and hears nobody: it has
+// what it knew when it ended, and has not probed yet. Zero: it has no such excuse.
 func (x *truth) alone(p lab.Plan, server string, sent, received time.Time) (since time.Time) {
 	for i := range x.spells {
 		s := &x.spells[i]
@@ -124,11 +124,11 @@ func (x *truth) alone(p lab.Plan, server string, sent, received time.Time) (sinc
 	return since
 }
 
-// again is how long a server leaves a disk alone that has taken nothing.
+// again is how long a server waits after its disk has refused a write.
 const again = 10 * time.Second
 
-// kept returns since when something may have been so that is in the verdicts which a server that goes away at that time
-// leaves on its disk. They are as old as the last moment at which the disk took them.
+// kept returns since when something may have been true that is in the verdicts on the disk of a server that ends at
+// that time. They are as old as the last moment at which the disk accepted them.
 func (x *truth) kept(p lab.Plan, server string, at time.Time) time.Time {
 	for _, s := range slices.Backward(x.spells) {
 		if s.full == server && s.from.Before(at) && (s.until.IsZero() || s.until.Add(again+grace).After(at)) {
@@ -161,9 +161,8 @@ func (x *truth) bound(p lab.Plan, server string, sent, received time.Time) time.
 	return x.quick(p)
 }
 
-// lonely says whether a resolver may have found nobody: of three servers two were gone while it was asked, once or
-// twice.
-// The third is no help if it was gone itself shortly before, as unbound leaves such a server alone (infra-host-ttl).
+// lonely says whether a resolver may have found no server: of three, two were gone while it asked, once or twice. The
+// third does not help if it was gone shortly before, because unbound then avoids it (infra-host-ttl).
 func (x *truth) lonely(s *sighting) bool {
 	gone := map[string]bool{}
 	for i := range x.spells {
@@ -174,11 +173,11 @@ func (x *truth) lonely(s *sighting) bool {
 	return len(gone) > 1
 }
 
-// wrong says why an answer cannot be right; empty if it can.
+// wrong says why an answer cannot be right, "" if it can.
 func (x *truth) wrong(p lab.Plan, s *sighting) string {
 	six := s.addresses[0].Is6()
 	says := map[netip.Addr]say{}
-	open := true // perhaps nothing is well, and all is answered as if everything were
+	open := true // perhaps nothing is well, and the answer is as if everything were
 	for _, r := range x.regions {
 		for _, a := range r.Addresses(six) {
 			says[a] = x.of(p, a, r, s.server, s.sent, s.received)
@@ -203,7 +202,7 @@ func (x *truth) wrong(p lab.Plan, s *sighting) string {
 		}
 		why = append(why, name+" "+x.text(r, six, says))
 		if must {
-			break // who can be asked later does not matter: this region has to answer
+			break // the regions after it do not matter: this one must answer
 		}
 	}
 	return "it can only be of: " + strings.Join(why, "; ")

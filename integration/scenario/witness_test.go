@@ -15,20 +15,20 @@ import (
 	"leeward/integration/lab"
 )
 
-// turn is an address's verdict on one server changing.
+// turn is a change of one server's verdict on an address.
 type turn struct {
 	address netip.Addr
 	verdict string
-	since   time.Time // the server's word for when
+	since   time.Time // when, by the server's own account
 }
 
-// witness reads one server's status all the time and keeps how its verdicts and its own reports turned.
+// witness reads one server's status all the time, and records when its verdicts and its own reports turned.
 type witness struct {
 	region *lab.Region
 
 	mu      sync.Mutex
 	now     map[netip.Addr]turn
-	own     map[netip.Addr]string // what the server itself, as a vantage, reports
+	own     map[netip.Addr]string // the server's own reports, as a vantage
 	turns   []turn
 	ownDown map[netip.Addr]time.Time // when its own report was last seen to turn to down
 	err     error                    // of the last reading
@@ -131,9 +131,9 @@ func (v *witness) span(addresses []netip.Addr, verdict string, after time.Time) 
 // verdictLine is how a server logs a verdict that turned.
 var verdictLine = regexp.MustCompile(`(?m)^time=(\S+) .*msg=verdict endpoint=\S+ address=(\S+) state=(\w+) `)
 
-// widen moves the first and the last of the turns that span has found apart to those that the server has logged between
-// two times. A verdict may turn there and back before the next status is read: while etcd changes its leader a server
-// may hear nobody for some moments, and then its own word counts alone. A line is written once the answers are changed.
+// widen extends the first and the last turn that span has found to those that the server has logged between two times.
+// A verdict may turn there and back before the next status is read: while etcd elects a leader, a server may hear
+// nobody for some moments, and then its own vote counts alone. A line is logged once the answers have changed.
 func (v *witness) widen(addresses []netip.Addr, verdict string, after, before time.Time, first, last *time.Time) {
 	const written = 100 * time.Millisecond
 	for _, m := range verdictLine.FindAllStringSubmatch(v.region.Server.Process.Out.String(), -1) {

@@ -61,7 +61,7 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// A name's key leads back to the name, below the prefix and beside it, and a range holds what its keys do.
+// A name's key leads back to the name, below the prefix and beside it, and a range contains what its keys do.
 func TestNames(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		prefix := rapid.SampledFrom([]string{"/", "/leeward/", "/a/b", "x"}).Draw(r, "prefix")

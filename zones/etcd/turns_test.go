@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// One member is spoken to until it fails, the others then at once; when all have failed the pauses grow, up to 2 s, and
-// what works makes them short again.
+// Turns stays with one member until it fails, and then goes to the others at once. When all have failed, the pauses
+// grow up to 2 s. A success makes them short again.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dice := 0.5
@@ -40,7 +40,7 @@ func TestTurns(t *testing.T) {
 		if a, b, rest := next(), next(), next(); a != pace || b != pace || rest > 2*pace {
 			t.Errorf("after what worked: %v, %v, %v", a, b, rest)
 		}
-		dice = 0.99 // the highest number that there is, nearly: still a member
+		dice = 0.99 // nearly the highest number: it still selects a member
 		if turns := c.Turns(); turns.Member() != 2 {
 			t.Errorf("it begins with %d", turns.Member())
 		}

@@ -18,7 +18,7 @@ type gate chan struct{}
 
 func (g gate) Error() string { <-g; return "unreadable" }
 
-// heavy is a batch of very many changes, of which the last is applied when the gate is open.
+// heavy returns a batch of very many changes, and the gate that holds up the last one.
 func heavy(revision int64) (zones.Batch, gate) {
 	b := zones.Batch{Revision: revision}
 	for i := range 20_000 {

@@ -42,8 +42,8 @@ func (p *past) everything(t *rapid.T) *met {
 	return m
 }
 
-// An explanation of the past is made of what the question meets. Whatever there is beside that, it is the same as one
-// that is made of everything.
+// An explanation of the past is made from what the question meets. It is the same as one made from everything, whatever
+// else there is.
 func TestWhatIsMet(t *testing.T) {
 	const ground = `
 kind: Zone
@@ -130,7 +130,7 @@ nameservers: [ns1.example.test]
 			return cs
 		}
 
-		// What is good of what is drawn was there then. After more of it, it is now.
+		// The valid ones of the drawn resources existed then. More of them exist now.
 		clock := func() time.Time { return time.Unix(1_800_000_000, 0) }
 		c := catalog.New(clock)
 		there := read(ground)

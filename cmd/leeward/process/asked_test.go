@@ -7,7 +7,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// Others are told when the counts have changed enough, and at most every half minute.
+// The counts are reported when they have changed enough, and at most every half minute.
 func TestAskedIsToldSeldom(t *testing.T) {
 	asked := &steer.Asked{
 		Seconds: 10, Queries: 100,

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestOwnSecret: a secret is made once, and one of another size anew. What cannot be read is left as it is.
+// TestOwnSecret: a secret is made once, and again if it has another size. A file that cannot be read is left as it is.
 func TestOwnSecret(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "made", "secret")
 	first, err := ownSecret(path)

@@ -13,8 +13,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestEdgeOnAFullDisk: a server without keys starts with a disk that is full. It answers, and once there is room all
-// that a restart needs is kept.
+// TestEdgeOnAFullDisk: a server without keys starts with a full disk. It answers, and once there is room it keeps all
+// that a restart needs.
 func TestEdgeOnAFullDisk(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root mounts disks")

@@ -13,8 +13,8 @@ import (
 	"leeward/server/admin"
 )
 
-// More than 64 vantages are there, of which three report: two say down, one says up. The others only send heartbeats.
-// An Observer and a server that does not probe count the three, and list all.
+// There are more than 64 vantages. Three of them report: two say down, one says up. The others only send heartbeats. An
+// Observer, and a server that does not probe, count the three, and list all.
 func TestManyVantagesOfWhichFewReport(t *testing.T) {
 	for _, n := range []int{65, 100, 200} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"leeward/server/admin"
 )
 
-// What must be renewed is told while somebody can still do so in the day, and until it is done.
+// A certificate that must be renewed is a problem early enough to renew it by day, and until that is done.
 func TestRenewals(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	const day = 24 * time.Hour
