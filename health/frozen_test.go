@@ -39,6 +39,14 @@ func TestFrozenIsTheBoardOfThen(t *testing.T) {
 		}
 		seconds(rapid.IntRange(1, 20).Draw(t, "seconds"))
 		b := s.servers[0].board
+		if rapid.Bool().Draw(t, "used") { // whose memory is used again
+			earlier := b.Freeze(keys[:rapid.IntRange(0, len(keys)).Draw(t, "earlier")])
+			for i := range len(earlier.targets) {
+				earlier.Verdict(i)
+			}
+			earlier.Thaw()
+			seconds(1)
+		}
 		frozen := b.Freeze(keys)
 		var want []Verdict
 		for _, key := range keys {
@@ -51,5 +59,6 @@ func TestFrozenIsTheBoardOfThen(t *testing.T) {
 				t.Fatalf("%v (-board +frozen)\n%s", key, d)
 			}
 		}
+		frozen.Thaw()
 	})
 }

@@ -245,14 +245,18 @@ func (b *Board) countStale(t *target) {
 
 // Verdict returns the verdict on a target as of the last Judge, and how it came about.
 func (b *Board) Verdict(key Target) Verdict {
-	return b.verdict(b.targets[key])
+	return b.verdict(b.targets[key], nil)
 }
 
-func (b *Board) verdict(t *target) Verdict {
+// verdict words a verdict. votes is empty, and its memory is used for the votes.
+func (b *Board) verdict(t *target, votes []Vote) Verdict {
 	if t == nil || !t.assigned {
 		return Verdict{Why: "not monitored: counts as up"}
 	}
-	v := Verdict{State: t.state, Since: t.since, Chosen: b.chosenNames(t), Votes: make([]Vote, 0, len(t.cells))}
+	v := Verdict{State: t.state, Since: t.since, Chosen: b.chosenNames(t), Votes: slices.Grow(votes, len(t.cells))}
+	if v.Votes == nil {
+		v.Votes = []Vote{}
+	}
 	v.Up, v.Down = t.tally()
 	var standing []string
 	for i := range t.cells {

@@ -59,7 +59,7 @@ func (i Inside) Summary(now time.Time) *Summary {
 		givenUp: map[string]bool{}, fleet: l.fleet.clone(), clocks: l.clocks.problems(l.o.Own, now),
 	}
 	s.staleVotes, s.staleVerdicts = l.board.Stale()
-	var targets []health.Target
+	targets := make([]health.Target, 0, len(s.resources[zones.KindEndpoint])) // most have one address
 	for _, r := range s.resources[zones.KindEndpoint] {
 		e := r.(*zones.Endpoint)
 		if e.Hostname != "" {
@@ -120,7 +120,7 @@ func (s *Summary) addresses(e *zones.Endpoint) []netip.Addr {
 	return e.Addresses
 }
 
-// Status returns everything except the part about this process itself.
+// Status returns everything except the part about this process itself. It can be called once.
 func (s *Summary) Status() *admin.Status {
 	out := &admin.Status{
 		Time: s.now, Servers: []admin.Server{}, Vantages: []admin.Vantage{}, Regions: []admin.Region{},
@@ -147,6 +147,7 @@ func (s *Summary) Status() *admin.Status {
 	g.shifts()
 	g.regionsAndPools()
 	g.endpoints()
+	s.verdicts.Thaw()
 	out.Moves, out.FailingOpen, out.Denied = s.moves.of(s.snapshot, s.view)
 	s.fleet.add(out)
 	s.nobodyProbes(out)
@@ -295,7 +296,8 @@ func (g *gathering) endpoints() {
 				w := &v.Votes[i]
 				var held *time.Time
 				if !w.Held.IsZero() {
-					held = &w.Held
+					until := w.Held
+					held = &until
 				}
 				votes = append(votes, admin.Vote{
 					Vantage: w.Vantage, State: w.State.String(), Fresh: w.Fresh, Blind: w.Blind, Counted: w.Counted,

@@ -15,7 +15,7 @@ import (
 	"leeward/zones/document"
 )
 
-// BenchmarkSummary makes a status of that many endpoints, each with the votes of three vantages.
+// BenchmarkSummary makes a status of that many endpoints, each with the votes of three vantages, and 10,000 policies.
 func BenchmarkSummary(b *testing.B) {
 	for _, n := range []int{2_000, 20_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -30,6 +30,12 @@ func BenchmarkSummary(b *testing.B) {
 				}
 				fmt.Fprintf(&text, "---\n{kind: Endpoint, name: p%d/e%d, addresses: [10.%d.%d.%d]}\n", i/20, i, i>>16,
 					i>>8&255, i&255)
+			}
+			text.WriteString("---\n{kind: Zone, name: example.test, nameservers: [ns1.example.net]}\n")
+			for i := range 10_000 {
+				pool := func(k int) int { return (i + k) % (n / 20) }
+				fmt.Fprintf(&text, "---\n{kind: Policy, name: w%d.example.test, ", i)
+				fmt.Fprintf(&text, "rules: [{failover: [p%d, p%d, p%d]}]}\n", pool(0), pool(1), pool(2))
 			}
 			docs, problems := document.Read("a.yaml", strings.NewReader(text.String()))
 			if err := problems.Err(); err != nil {
