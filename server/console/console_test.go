@@ -129,7 +129,8 @@ func TestNight(t *testing.T) {
 			"was meant: leeward accept zones/example.test",
 		"pools/www-us region: no region \"x\" The version before it stays in service.",
 		"the newest revision is 7; behind it: ns3 (6)",
-		"eu-west: answers; us-east: out; nowhere: answers; clients of us-east go to eu-west",
+		"Map of the regions Of 3 regions, 1 is out and 2 answer. us-east is out; its clients go to eu-west. " +
+			"eu-west answers. nowhere answers. ",
 		"as ns1 in eu-west sees it",
 	} {
 		if !strings.Contains(read, want) {
@@ -188,7 +189,7 @@ func TestLongNameOnTheMap(t *testing.T) {
 	_, page := get(t, console.New(options(s)), "/")
 	for _, want := range []string{
 		`text-anchor="middle">` + strings.Repeat("é", 19) + "…</text>",
-		"<title>" + strings.Repeat("é", 60) + ": answers</title>",
+		"<title>" + strings.Repeat("é", 60) + " answers.</title>",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %s", want)

@@ -90,7 +90,9 @@ func TestShares(t *testing.T) {
 	h := console.New(o)
 	for target, want := range map[string][]string{
 		"/": {
-			"eu-west: answers, 99 % of the answers, meant 7", "us-east: out, 1 % of the answers, meant 2",
+			"2 answer. Shares are of the answers that this server gave in the last minute. us-east is out, and gave 1 % of " +
+				"the answers, where 2",
+			"% were meant; its clients go to eu-west. eu-west answers, and gave 99 % of the answers, where 7",
 			"us-east out eu-west 0/1 0/1 1 % 20 % 2",
 		},
 		"/pools":          {"www-eu eu-west answers 1/1 99 % 80 % 7", "www-us us-east out"},
