@@ -170,7 +170,7 @@ func cells(r zones.Resource, now time.Time) []string {
 			state = "drill"
 		}
 		if r.From != nil && now.Before(*r.From) {
-			state += " from " + r.From.UTC().Format(time.RFC3339) + ", in " + screen.About(r.From.Sub(now))
+			state += " from " + r.From.UTC().Format(time.RFC3339) + ", in " + screen.AboutBetween(now, *r.From)
 		}
 		if r.Until != nil {
 			until = r.Until.UTC().Format(time.RFC3339)

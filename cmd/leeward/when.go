@@ -24,9 +24,9 @@ func parseWhen(s string, now time.Time) (time.Time, error) {
 	case err != nil:
 		return time.Time{}, misused("--at %q is not a time: write %s", s, whenHelp)
 	case at.Before(now):
-		return time.Time{}, misused("--at %s is %s ago; leave --at out to begin now", s, screen.About(now.Sub(at)))
+		return time.Time{}, misused("--at %s is %s ago; leave --at out to begin now", s, screen.AboutBetween(at, now))
 	case at.Sub(now) > farthest:
-		return time.Time{}, misused("--at %s is in %s; the most is a year ahead", s, screen.About(at.Sub(now)))
+		return time.Time{}, misused("--at %s is in %s; the most is a year ahead", s, screen.AboutBetween(now, at))
 	}
 	return at, nil
 }
@@ -76,5 +76,5 @@ func ahead(from, until *time.Time, now time.Time) string {
 	if until != nil {
 		text += " until " + spoken(*until, now)
 	}
-	return text + ", in " + screen.About(from.Sub(now))
+	return text + ", in " + screen.AboutBetween(now, *from)
 }

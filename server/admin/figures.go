@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Age formats a number of seconds briefly: "0.4s", "12s", "3m", "2h10m", "5d".
@@ -23,6 +24,12 @@ func Age(seconds float64) string {
 	default:
 		return strconv.Itoa(s/86400) + "d"
 	}
+}
+
+// Between returns how many seconds a time is after another. Time.Sub ends at 292 years, and operators write 9999 where
+// they mean for ever.
+func Between(from, to time.Time) float64 {
+	return float64(to.Unix()-from.Unix()) + float64(to.Nanosecond()-from.Nanosecond())/1e9
 }
 
 // Figure formats a load with at most four significant digits: "0.62", "1,290", "12,300,000".

@@ -109,6 +109,9 @@ func (c *Conn) Put(ctx context.Context, name string, value []byte, lease Lease) 
 	return err
 }
 
+// MostSpan is how long a lease may last.
+const MostSpan = 9_000_000_000 * time.Second
+
 // Grant takes a lease of whole seconds, rounded up.
 func (c *Conn) Grant(ctx context.Context, span time.Duration) (Lease, error) {
 	ctx, cancel := c.call(ctx)

@@ -23,7 +23,8 @@ type Plan struct {
 	Alone     bool   // only these removals are on purpose: what the guard holds back stays held
 	By        string // who, for meta/accepted
 
-	Leases map[zones.Key]time.Duration // keys that expire by themselves after this time, at least 1 s
+	// keys that expire by themselves after this time, at least 1 s; beyond etcd.MostSpan they do not
+	Leases map[zones.Key]time.Duration
 
 	// Owners gives resources their owners, whether or not an edit writes them. A deletion removes the mark.
 	Owners map[zones.Key]string
@@ -269,7 +270,7 @@ func (c *commitment) transact(ctx context.Context, writes []write, premises *pre
 			t.Delete(etcd.One(key))
 		default:
 			var lease etcd.Lease
-			if span := c.plan.Leases[w.edit.Key]; span > 0 {
+			if span := c.plan.Leases[w.edit.Key]; 0 < span && span <= etcd.MostSpan {
 				if lease, err = c.Grant(ctx, span); err != nil {
 					return err
 				}

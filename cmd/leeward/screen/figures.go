@@ -2,6 +2,7 @@ package screen
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,14 @@ func About(d time.Duration) string {
 		return Span(d.Round(time.Minute))
 	}
 	return Span(d)
+}
+
+// AboutBetween spells the time from one time to a later one, as About does, however far apart they are.
+func AboutBetween(from, to time.Time) string {
+	if days := int64(math.Round(admin.Between(from, to)) / 86400); days > 2 {
+		return fmt.Sprintf("%d days", days)
+	}
+	return About(to.Sub(from))
 }
 
 // Took spells how long something took, with the digits that matter: "150µs", "12.3ms", "2.815s", "3m".

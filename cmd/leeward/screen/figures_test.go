@@ -4,7 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"leeward/cmd/leeward/screen"
+	"leeward/server/admin"
 )
 
 func TestTimes(t *testing.T) {
@@ -34,4 +37,44 @@ func TestTimes(t *testing.T) {
 			t.Errorf("± %g: %q, want %q", f, got, want)
 		}
 	}
+}
+
+// Times that operators write are far apart at times: time.Duration ends at 292 years.
+func TestAboutBetween(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 500e6, time.UTC)
+	at := func(text string) time.Time {
+		when, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return when
+	}
+	for _, c := range []struct{ to, about, left string }{
+		{"2026-11-30T12:00:00Z", "0s", "0s"}, // it has passed
+		{"2026-11-30T12:00:10Z", "10s", "9.5s"},
+		{"2026-11-30T14:10:00Z", "2h10m", "2h09m"},
+		{"2026-12-02T12:00:01Z", "2 days", "2d"},
+		{"2026-12-03T12:00:00Z", "3 days", "2d"},
+		{"2027-11-30T12:00:01Z", "365 days", "365d"},
+		{"2319-03-12T00:00:00Z", "106751 days", "106751d"}, // time.Duration ends a moment later
+		{"2526-11-30T12:00:01Z", "182621 days", "182621d"},
+		{"9999-12-31T23:59:59Z", "2912109 days", "2912109d"},
+		{"9999-12-31T23:59:59+14:00", "2912108 days", "2912108d"},
+	} {
+		if got := screen.AboutBetween(now, at(c.to)); got != c.about && c.about != "0s" {
+			t.Errorf("until %s: %s, want %s", c.to, got, c.about)
+		}
+		if got := admin.Age(admin.Between(now, at(c.to))); got != c.left {
+			t.Errorf("until %s: %s are left, want %s", c.to, got, c.left)
+		}
+	}
+	if got := screen.AboutBetween(at("0001-01-01T00:00:00Z"), now); got != "739949 days" {
+		t.Errorf("since the first day: %s", got)
+	}
+	rapid.Check(t, func(t *rapid.T) { // near times as time.Duration has them
+		apart := time.Duration(rapid.Int64Range(0, 1<<62).Draw(t, "apart"))
+		if got, want := screen.AboutBetween(now, now.Add(apart)), screen.About(apart); got != want {
+			t.Errorf("%s: %s, want %s", apart, got, want)
+		}
+	})
 }

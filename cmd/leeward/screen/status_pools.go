@@ -191,7 +191,7 @@ func (s status) overrides() *Table {
 	for _, o := range s.Overrides {
 		left := "until restored"
 		if o.Until != nil {
-			left = admin.Age(o.Until.Sub(s.Time).Seconds())
+			left = admin.Age(admin.Between(s.Time, *o.Until))
 		}
 		state := o.State
 		if o.Drill {
@@ -213,7 +213,7 @@ func (s status) planned() *Table {
 		if o.Until != nil {
 			text += " until " + steer.OnClock(*o.Until, s.Time.UTC())
 		}
-		text += ", in " + admin.Age(o.From.Sub(s.Time).Seconds())
+		text += ", in " + admin.Age(admin.Between(s.Time, *o.From))
 		if o.Reason != "" {
 			text += " (" + o.Reason + ")"
 		}
