@@ -22,7 +22,8 @@ func TestSpoken(t *testing.T) {
 	for want, rows := range map[string][]regionRow{
 		"There is one region. a answers.": {row("a", well, "", nil)},
 		"Of 2 regions, 2 answer. Shares are of the answers that this server gave in the last minute. " +
-			"a answers, and gave >99 % of the answers. b answers, and gave <1 % of the answers, where 40 % were meant.": {
+			"a answers, and gave >99 % of the answers. " +
+			"b answers, and gave <1 % of the answers, where 40 % were meant.": {
 			row("a", well, "", &portion{Counted: true, Minute: .999}),
 			row("b", well, "", &portion{Counted: true, Minute: .001, Known: true, Meant: .4}),
 		},

@@ -90,8 +90,8 @@ func TestShares(t *testing.T) {
 	h := console.New(o)
 	for target, want := range map[string][]string{
 		"/": {
-			"2 answer. Shares are of the answers that this server gave in the last minute. us-east is out, and gave 1 % of " +
-				"the answers, where 2",
+			"2 answer. Shares are of the answers that this server gave in the last minute. us-east is out, and gave " +
+				"1 % of the answers, where 2",
 			"% were meant; its clients go to eu-west. eu-west answers, and gave 99 % of the answers, where 7",
 			"us-east out eu-west 0/1 0/1 1 % 20 % 2",
 		},
