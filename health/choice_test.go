@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// fleet draws vantages in some regions.
+// fleetOf draws vantages in some regions.
 func fleetOf(t *rapid.T, most int) []candidate {
 	regions := rapid.IntRange(1, 4).Draw(t, "regions")
 	var all []candidate

@@ -25,7 +25,7 @@ type sameness struct {
 	manner  health.Manner
 }
 
-// sameness returns that of an assignment. texts keeps the monitors' texts: most targets have one of few.
+// samenessOf returns the sameness of an assignment. texts keeps the monitors' texts: most targets have one of few.
 func samenessOf(a *health.Assignment, texts map[*health.Monitor]string) sameness {
 	check, known := texts[a.Monitor]
 	if !known {

@@ -28,7 +28,7 @@ import (
 
 const badOrigin = rr.Name("\x07example\x04test\x00")
 
-// badPlace is an intact place of keys.
+// badPlace is where the keys are. It is intact until a test damages it.
 type badPlace struct {
 	t       *testing.T
 	folder  string // of key files, or of the file of secrets
