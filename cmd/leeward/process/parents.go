@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -25,8 +26,10 @@ import (
 	"leeward/server/admin"
 	"leeward/server/history"
 	"leeward/server/transfer"
+	"leeward/zones"
 	"leeward/zones/dnssec"
 	"leeward/zones/rr"
+	"leeward/zones/snapshot"
 )
 
 // parents tells the parents of zones that are signed here that CDS and CDNSKEY are new (RFC 9859), so that they need
@@ -84,6 +87,7 @@ type parents struct {
 // asking is what a zone asks its parent for.
 type asking struct {
 	digest  string   // of CDS and CDNSKEY
+	cds     [][]byte // RDATA
 	cdnskey [][]byte // RDATA
 	servers []string // of the parent; none: they are found
 }
@@ -461,7 +465,7 @@ func newParents(r *run) (*parents, error) {
 	}
 	began := time.Now()
 	p := &parents{
-		id: r.ID, folder: r.State, log: r.Log, now: time.Now, asks: r.asking, tellers: r.tellers,
+		id: r.ID, folder: r.State, log: r.Log, now: time.Now, asks: r.asks(), tellers: r.tellers,
 		happened: func(e history.Event) { r.history.Add(e, nil) },
 		elapsed:  func() time.Duration { return time.Since(began) },
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -496,35 +500,60 @@ func (p *parents) init() {
 	p.zones, p.silent, p.looked = map[rr.Name]*parentState{}, map[string]time.Duration{}, -parentsLook
 }
 
-// asking returns what the zones that are signed here ask their parents for.
-func (r *run) asking(ctx context.Context) (map[rr.Name]asking, error) {
-	settings, err := r.signedZones(ctx)
-	if err != nil {
-		return nil, err
+// asks returns a function that returns what the zones that are signed here ask their parents for. It looks at zones
+// once for each snapshot: a change of a zone's settings makes another one too.
+func (r *run) asks() func(ctx context.Context) (map[rr.Name]asking, error) {
+	var of weak.Pointer[snapshot.Snapshot] // that last is of; it is not kept alive
+	var last map[rr.Name]asking
+	return func(ctx context.Context) (map[rr.Name]asking, error) {
+		state := r.loop.State()
+		if state == nil {
+			return nil, errors.New("nothing is served yet")
+		}
+		if weak.Make(state.Snapshot) == of {
+			return last, nil
+		}
+		settings, err := r.signedZones(ctx)
+		if err != nil {
+			return nil, err
+		}
+		of, last = weak.Make(state.Snapshot), askingOf(state.Snapshot, settings, last)
+		return last, nil
 	}
-	state := r.loop.State()
-	if state == nil {
-		return nil, errors.New("nothing is served yet")
-	}
-	all := map[rr.Name]asking{}
-	state.Snapshot.Signed(func(origin rr.Name, _ *dnssec.Signer) bool {
+}
+
+// askingOf returns what zones ask their parents for. before is what they asked for in an earlier snapshot: most still
+// do, and then no digest is made.
+func askingOf(s *snapshot.Snapshot, settings map[rr.Name]*zones.Zone, before map[rr.Name]asking) map[rr.Name]asking {
+	all := make(map[rr.Name]asking, len(before))
+	s.Signed(func(origin rr.Name, _ *dnssec.Signer) bool {
 		z := settings[origin]
 		if z == nil || z.Keeps() || z.DNSSEC.NoNotify || origin == rr.Root {
 			return true
 		}
-		served := state.Snapshot.Zone(origin)
+		served := s.Zone(origin)
 		cds, keys := served.MadeBySigning(rr.TypeCDS), served.MadeBySigning(rr.TypeCDNSKEY)
 		if len(keys) == 0 {
 			return true
 		}
-		a := asking{digest: digestOf(cds, keys), servers: z.DNSSEC.Parent}
-		for _, data := range keys {
-			a.cdnskey = append(a.cdnskey, bytes.Clone(data)) // the snapshot is not kept alive
+		a := before[origin]
+		if !slices.EqualFunc(a.cds, cds, bytes.Equal) || !slices.EqualFunc(a.cdnskey, keys, bytes.Equal) {
+			// copies, so that the snapshot is not kept alive
+			a = asking{digest: digestOf(cds, keys), cds: cloned(cds), cdnskey: cloned(keys)}
 		}
+		a.servers = z.DNSSEC.Parent
 		all[origin] = a
 		return true
 	})
-	return all, nil
+	return all
+}
+
+func cloned(set [][]byte) [][]byte {
+	all := make([][]byte, 0, len(set))
+	for _, data := range set {
+		all = append(all, bytes.Clone(data))
+	}
+	return all
 }
 
 // tellers returns the servers and signers that hold keys and are heard of.

@@ -390,18 +390,25 @@ func newRoller(r *run) *roller {
 
 // signedZones returns the zones that are to be signed.
 func (r *run) signedZones(ctx context.Context) (map[rr.Name]*zones.Zone, error) {
-	all := map[rr.Name]*zones.Zone{}
-	err := r.loop.Do(ctx, func(i control.Inside) {
+	var signed []*zones.Zone
+	err := r.loop.Do(ctx, func(i control.Inside) { // which is short: names are parsed outside the loop
 		i.Catalog().Each(zones.KindZone, func(one zones.Resource) bool {
 			if z := one.(*zones.Zone); z.Signed() {
-				if origin, err := rr.ParseName(z.Origin); err == nil {
-					all[origin] = z
-				}
+				signed = append(signed, z)
 			}
 			return true
 		})
 	})
-	return all, err
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[rr.Name]*zones.Zone, len(signed))
+	for _, z := range signed {
+		if origin, err := rr.ParseName(z.Origin); err == nil {
+			all[origin] = z
+		}
+	}
+	return all, nil
 }
 
 // signs reports whether a zone is served signed as its keys require for now.
