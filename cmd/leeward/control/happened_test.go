@@ -278,12 +278,20 @@ func TestHappenedToDocuments(t *testing.T) {
 		batch(broken)
 		batch(broken) // the same again, and so no news
 		batch(policy(""))
+		batch(zones.Change{Key: "files/a.yaml", Err: errors.New("a.yaml:2: cannot be read: no end")}, zones.Change{
+			Key: "records/example.test/a/A", Err: errors.New("b.yaml:3: Record example.test/a/A: data[0]: not an address"),
+		})
+		batch(zones.Change{Key: "files/a.yaml"}, zones.Change{Key: "records/example.test/a/A"})
 		batch(changes(t, "kind: Policy\nname: new.example.test\nrules: [{failover: [www-er]}]\n", 1)...)
 		batch(zones.Change{Key: "policies/new.example.test"})
 		const refused = "problem: Policy www.example.test: ttl: write a time, such as 30s; " +
 			"the last good version stays in service"
 		const fine = "problem: Policy www.example.test has no problem any more"
 		want := refused + "\n" + fine + `
+problem: a.yaml:2: cannot be read: no end; what was in service of it stays
+problem: b.yaml:3: Record example.test/a/A: data[0]: not an address; nothing of it is in service
+problem: a.yaml has no problem any more
+problem: Record example.test/a/A has no problem any more: it is gone
 problem: Policy new.example.test: rules[0].failover[0]: no pool "www-er"; known: www-eu, www-us; ` +
 			`this version is in service nevertheless, as far as it can be served (2 problems in all)
 problem: Policy new.example.test has no problem any more: it is gone`

@@ -163,15 +163,17 @@ func (l *Loop) tellProblems(found, before zones.Problems) {
 			continue
 		}
 		told[name] = true
-		said := *p
-		said.Revision = 0
 		e := l.problemEvent(p)
 		e.Revision = p.Revision
-		e.Text = said.String() + "; " + map[string]string{
+		stays := map[string]string{
 			admin.InServiceNewest: "this version is in service nevertheless, as far as it can be served",
 			admin.InServiceOlder:  "the last good version stays in service",
 			admin.InServiceNone:   "nothing of it is in service",
 		}[l.inService(p)]
+		if p.Key.Kind() == "" {
+			stays = "what was in service of it stays"
+		}
+		e.Text = worded(p) + "; " + stays
 		if n := wrong[name]; n > 1 {
 			e.Text += fmt.Sprintf(" (%d problems in all)", n)
 		}
@@ -188,15 +190,27 @@ func (l *Loop) tellProblems(found, before zones.Problems) {
 		e := l.problemEvent(p)
 		e.Over = true
 		e.Text = p.Key.String() + " has no problem any more"
-		if p.Key == "" {
+		switch {
+		case p.Key == "":
 			e.Text = p.File + " has no problem any more"
-		} else if l.catalog.VersionOf(p.Key) == 0 {
-			e.Text = p.Key.String() + " has no problem any more: it is gone"
+		case p.Key.Kind() == "":
+			e.Text = p.Key.Name() + " has no problem any more"
+		case l.catalog.VersionOf(p.Key) == 0:
+			e.Text += ": it is gone"
 		}
 		events = append(events, e)
 	}
 	l.tellMany(events[:bad], "have problems")
 	l.tellMany(events[bad:], "have no problem any more")
+}
+
+// worded returns a problem as it is printed. A message about a file says already what it is about.
+func worded(p *zones.Problem) string {
+	said := strings.Contains(p.Message, p.Key.String()+": ")
+	if p.Key != "" && (said || p.Key.Kind() == "" && strings.HasPrefix(p.Message, p.Key.Name())) {
+		return p.Message
+	}
+	return p.String()
 }
 
 // problemEvent returns an event about what has a problem.
