@@ -278,9 +278,9 @@ func TestHappenedToDocuments(t *testing.T) {
 		batch(broken)
 		batch(broken) // the same again, and so no news
 		batch(policy(""))
-		batch(zones.Change{Key: "files/a.yaml", Err: errors.New("a.yaml:2: cannot be read: no end")}, zones.Change{
-			Key: "records/example.test/a/A", Err: errors.New("b.yaml:3: Record example.test/a/A: data[0]: not an address"),
-		})
+		file := errors.New("a.yaml:2: cannot be read: no end")
+		record := errors.New("b.yaml:3: Record example.test/a/A: data[0]: not an address")
+		batch(zones.Change{Key: "files/a.yaml", Err: file}, zones.Change{Key: "records/example.test/a/A", Err: record})
 		batch(zones.Change{Key: "files/a.yaml"}, zones.Change{Key: "records/example.test/a/A"})
 		batch(changes(t, "kind: Policy\nname: new.example.test\nrules: [{failover: [www-er]}]\n", 1)...)
 		batch(zones.Change{Key: "policies/new.example.test"})
