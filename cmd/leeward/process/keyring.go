@@ -216,6 +216,13 @@ func (k *keyring) run(ctx context.Context) {
 	}
 }
 
+// wantsAny reports whether any zone is to be signed.
+func (k *keyring) wantsAny() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.wanted) > 0
+}
+
 // asked reports whether it is known which zones are to be signed.
 func (k *keyring) asked() bool {
 	k.mu.Lock()

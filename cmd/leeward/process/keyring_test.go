@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -116,5 +117,38 @@ func TestFirstKey(t *testing.T) {
 		if !k.once() || got == nil || !got.By(want, time.Now()) {
 			t.Errorf("asked for %d: %v", asked, got)
 		}
+	}
+}
+
+// TestKeylessForAWhile: a server that starts waits for keys while zones want some that it makes, until it has looked
+// for them once, and never where no zone is to be signed.
+func TestKeylessForAWhile(t *testing.T) {
+	k := newKeyring(&Settings{Keys: t.TempDir(), Log: slog.New(slog.DiscardHandler)},
+		func(string, *dnssec.Keys, error) {})
+	r := &run{keyring: k}
+	for _, all := range [][]*zones.Zone{nil, {}} {
+		if k.want(all); r.keyless() {
+			t.Error("it waits for keys although no zone is to be signed")
+		}
+	}
+	k.want([]*zones.Zone{{Origin: "example.test", DNSSEC: &zones.DNSSEC{Enabled: true}}})
+	if !r.keyless() {
+		t.Error("it does not wait for the key of a zone")
+	}
+	k.makes = false
+	if r.keyless() {
+		t.Error("it waits for a key that it does not make")
+	}
+	k.makes = true
+	served := 0
+	k.settle = func(context.Context) {
+		if served++; !r.keyless() || k.known["example.test"].keys == nil {
+			t.Error("it has not waited until the key is made and served")
+		}
+	}
+	go k.run(t.Context())
+	<-k.settled
+	if r.keyless() || served != 1 {
+		t.Errorf("it waits for keys that are in service, or looked %d times whether they are", served)
 	}
 }

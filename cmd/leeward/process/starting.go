@@ -74,7 +74,7 @@ func (r *run) ready() error {
 // keyless reports whether zones may still be without the keys that this server makes for them. A key that cannot be
 // made is not waited for. Keys that others make come with the zones, or are read before anything is served.
 func (r *run) keyless() bool {
-	if r.keyring == nil || !r.keyring.makes {
+	if r.keyring == nil || !r.keyring.makes || !r.keyring.wantsAny() {
 		return false
 	}
 	select {
