@@ -248,6 +248,22 @@ func TestHappenedToVantages(t *testing.T) {
 	})
 }
 
+// Addresses that nobody reports are told, and that somebody does again.
+func TestHappenedInTheDark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := remember(t, history.Options{})
+		r.Batch(zones.Batch{Revision: 1, Full: true, Changes: changes(t, resources, 1)})
+		time.Sleep(time.Hour)
+		r.say("fra", "www-eu/lb-1", "192.0.2.1", health.Up, 1, "")
+		r.say("fra", "www-us/lb-1", "192.0.2.2", health.Up, 2, "")
+		const want = "vantage: no vantage reports 2 addresses, although there was time to find out; their last " +
+			"verdicts stand, and all vantages probe them\nvantage: vantages report all addresses again"
+		if got := r.page("vantage"); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	})
+}
+
 // only returns the lines of a page that begin in this way.
 func (r *remembered) only(of, begin string) []string {
 	return slices.DeleteFunc(strings.Split(r.page(of), "\n"), func(line string) bool {

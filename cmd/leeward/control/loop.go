@@ -390,6 +390,7 @@ func (l *Loop) turn(w waiting, back *applied) time.Time {
 	unwatched := l.board.Unwatched()
 	turned := l.board.Judge(now)
 	l.logUnwatched(unwatched)
+	l.tellUnwatched(unwatched)
 	if choice := l.board.Choice(); choice != l.choice && l.program != nil {
 		l.choice = choice
 		if l.o.Assign != nil {

@@ -94,6 +94,26 @@ func (l *Loop) tellVantages(now time.Time) {
 	h.met = l.fleet.synced
 }
 
+// tellUnwatched reports that no vantage reports on some addresses, or that all addresses have reports again. before is
+// that of logUnwatched.
+func (l *Loop) tellUnwatched(before int) {
+	e := history.Event{Kind: history.Vantage, Of: []string{"unwatched"}, Again: "unwatched"}
+	switch n := l.board.Unwatched(); {
+	case n > 0 && before == 0:
+		e.Text = fmt.Sprintf("no vantage reports %d addresses, although there was time to find out; "+
+			"their last verdicts stand, and all vantages probe them", n)
+		if n == 1 {
+			e.Text = "no vantage reports one address, although there was time to find out; " +
+				"its last verdict stands, and all vantages probe it"
+		}
+	case n == 0 && before > 0:
+		e.Text, e.Over = "vantages report all addresses again", true
+	default:
+		return
+	}
+	l.tell(e, nil)
+}
+
 // stands says how a vantage stands now, and stood before.
 func stands(was, is health.Belief) string {
 	const alone = "it alone sees most of unrelated endpoints down"
