@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 // TestScript runs testdata/script/*.txt, each with a prefix of its own in one etcd. It adds commands to those of
 // testscript. put KEY VALUE and del KEY do what etcdctl does. stored KEY TEXT expects TEXT in the value (with "none",
 // no such key; with "!" before it, TEXT must not be in the value). leased KEY [LEAST MOST] expects a lease of so many
-// seconds. status N COMMAND… expects an exit status.
+// seconds. status N COMMAND… expects an exit status. offered TEXT COMMAND… repeats a command until it prints that line.
 func TestScript(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -112,6 +113,21 @@ func TestScript(t *testing.T) {
 					}
 					return err
 				})
+			},
+			// offered runs a command until a line of its output is TEXT: what completes words gives up after a second.
+			"offered": func(ts *testscript.TestScript, neg bool, args []string) {
+				if neg || len(args) < 2 {
+					ts.Fatalf("usage: offered TEXT COMMAND…")
+				}
+				for end := time.Now().Add(time.Minute); ; {
+					err := ts.Exec(args[1], args[2:]...)
+					switch out := ts.ReadFile("stdout"); {
+					case err == nil && slices.Contains(strings.Split(out, "\n"), args[0]):
+						return
+					case time.Now().After(end):
+						ts.Fatalf("%s is not offered within a minute", args[0])
+					}
+				}
 			},
 			// status checks the exit status of a command.
 			"status": func(ts *testscript.TestScript, neg bool, args []string) {
