@@ -62,6 +62,9 @@ func (l *Loop) tellVantages(now time.Time) {
 		switch {
 		case s.is == s.told, s.told == health.Absent && s.is == health.Sighted && !h.met:
 			delete(h.standings, name) // it is as before, or was there when this process started
+			if s.is == health.Absent {
+				delete(h.placed, name)
+			}
 		case s.settled(now):
 			names = append(names, name)
 		}
