@@ -59,7 +59,8 @@ func (s *Status) Wrong() bool {
 		len(a.Following) > 0 ||
 		a.Database != nil || a.Signing != nil || len(s.FailingOpen)+len(s.Denied)+len(s.Problems)+len(s.Held) > 0 ||
 		slices.ContainsFunc(slices.Concat(s.Servers, s.Signers), func(v Server) bool {
-			return !v.Fresh || v.Source.State != "following" || v.CopyError != "" || v.Written.Trouble() != ""
+			return !v.Fresh || v.Source.State != "following" || v.CopyError != "" || v.Held > 0 ||
+				v.Written.Trouble() != ""
 		})
 }
 

@@ -160,14 +160,31 @@ func (h *headline) led(from []string) {
 	}
 }
 
-// meant returns the override that takes the target out, or nil if there is none.
+// meant returns the override that takes the target out, or nil if there is none. A region is also taken out by
+// overrides of all its pools. Then it is the one of the pool that comes back first.
 func (s *Status) meant(target string) *Override {
 	for i := range s.Overrides {
 		if o := &s.Overrides[i]; o.Target == target && o.State != string(zones.Up) {
 			return o
 		}
 	}
-	return nil
+	region, is := strings.CutPrefix(target, "region/")
+	if !is {
+		return nil
+	}
+	var first *Override
+	for i := range s.Pools {
+		if p := &s.Pools[i]; p.Region == region {
+			o := s.meant("pool/" + p.Pool)
+			if o == nil {
+				return nil
+			}
+			if first == nil || o.Until != nil && (first.Until == nil || o.Until.Before(*first.Until)) {
+				first = o
+			}
+		}
+	}
+	return first
 }
 
 // cause is how something is out: by an operator's override, or since when and by whose votes.

@@ -201,6 +201,40 @@ func TestHeadline(t *testing.T) {
 			s.Problems = []admin.Problem{{Resource: "pools/www-us-east", Field: "load"}}
 			return s
 		}, "Both regions answer. 1 pool is over its target: www-us-east (passes clients on)."},
+		{"an operator has drained the only pool of a region", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			gone(s, 1)
+			s.Pools[1].Override = "drain"
+			s.Overrides = []admin.Override{
+				{Target: "pool/www-us-east", State: "drain", Until: &until, Reason: "kernel"},
+			}
+			if s.Hurts() {
+				t.Error("what an operator has taken out hurts")
+			}
+			return s
+		}, "us-east is drained until 03:00 UTC (kernel)."},
+		{"another pool of the region is out by itself", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			gone(s, 1)
+			s.Pools = append(s.Pools, admin.Pool{Pool: "api", Region: "us-east", IPv4: steer.FamilyStatus{Total: 2}})
+			s.Overrides = []admin.Override{{Target: "pool/www-us-east", State: "drain", Until: &until}}
+			if !s.Hurts() {
+				t.Error("a pool that nobody has taken out does not hurt")
+			}
+			return s
+		}, "us-east is out. 1 override is in force: pool/www-us-east (drain)."},
+		{"all was deleted, and who reads etcd knows of nothing", func() *admin.Status {
+			s := &admin.Status{Time: now}
+			for _, id := range []string{"fra", "nyc"} {
+				s.Servers = append(s.Servers, admin.Server{
+					ID: id, Fresh: true, Held: 9, Source: admin.Source{State: "following"},
+				})
+			}
+			if !s.Wrong() {
+				t.Error("nothing is wrong")
+			}
+			return s
+		}, "Nothing is steered: there is no pool. 2 of 2 servers hold removals back: fra and nyc."},
 		{"five kinds of faults", func() *admin.Status {
 			s := headlined(now, "eu-west", "us-east")
 			s.Vantages = []admin.Vantage{{ID: "fra", Fresh: true}, {ID: "sin", Fresh: true, Blind: true}}

@@ -246,6 +246,11 @@ func (h *headline) loads(a *Status) {
 // overridden says which overrides are in force that the outages do not tell.
 func (h *headline) overridden(a *Status) {
 	told := h.Gone()
+	for i := range h.Pools { // these overrides are why their region is out
+		if p := &h.Pools[i]; told["region/"+p.Region] {
+			told["pool/"+p.Pool] = true
+		}
+	}
 	var names []string
 	add := func(target, state string) {
 		if !told[target] {
@@ -283,6 +288,13 @@ func (h *headline) resources(a *Status) {
 		held = append(held, a.Held[i].Resource)
 	}
 	h.few(held, "removal", "is held back", "are held back")
+	held = nil
+	for i := range h.Servers { // what is gone from etcd may be in all their answers
+		if v := &h.Servers[i]; len(a.Held) == 0 && v.Fresh && v.Held > 0 && v.ID != h.Self {
+			held = append(held, v.ID)
+		}
+	}
+	h.some(held, len(h.Servers), "server", "holds removals back", "hold removals back")
 }
 
 // surroundings says what is wrong with all that a server works with.
