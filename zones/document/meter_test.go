@@ -45,7 +45,7 @@ func documentsOf(n int) map[string]string {
 // A List of JSON takes no more than its text and one item. What is refused is refused midway. Whoever gives everything
 // back at the end has counted right.
 func TestMeter(t *testing.T) {
-	const n = 5_000
+	const n = 2_000
 	for file, text := range documentsOf(n) {
 		held, most, read := 0, 0, 0
 		keep := func(*zones.Document) (bool, error) { read++; return false, nil }
@@ -91,7 +91,7 @@ func TestMeter(t *testing.T) {
 
 // Reading holds no more than is counted.
 func TestMeterIsEnough(t *testing.T) {
-	const n = 20_000
+	const n = 10_000
 	live := func() int {
 		runtime.GC()
 		var m runtime.MemStats
@@ -106,7 +106,7 @@ func TestMeterIsEnough(t *testing.T) {
 			if held += octets; held < told {
 				told = held // what is reported as released is released just afterwards
 			}
-			if held-told > 4<<20 {
+			if held-told > 2<<20 {
 				told = held
 				is := live() - before
 				if most < is {

@@ -220,7 +220,7 @@ func TestRoomIsEnough(t *testing.T) {
 // A document, or a List, that is small as a file and large once parsed is refused, and its former content stays. A List
 // of JSON, and documents one after the other, take little.
 func TestRoomWhileParsing(t *testing.T) {
-	const records = 4_000
+	const records = 1_500
 	record := func(i, ttl int) string {
 		return fmt.Sprintf(`{"kind": "Record", "name": "ex.test/h-%d/A", "ttl": "%ds", "data": ["192.0.2.1"]}`, i, ttl)
 	}
@@ -236,7 +236,7 @@ func TestRoomWhileParsing(t *testing.T) {
 	}
 	one := func(ttl int) string {
 		return fmt.Sprintf(`{"kind": "Record", "name": "ex.test/h-0/TXT", "ttl": "%ds", "data": ["x"`, ttl) +
-			strings.Repeat(`, "x"`, 20*records) + "]}"
+			strings.Repeat(`, "x"`, 8*records) + "]}"
 	}
 	for _, c := range []struct {
 		file    string
@@ -260,7 +260,7 @@ func TestRoomWhileParsing(t *testing.T) {
 			}
 			left := int64(math.MaxInt64)
 			s := scanner{
-				dir: dir, digests: newDigests(), large: 1 << 20,
+				dir: dir, digests: newDigests(), large: 512 << 10,
 				memory: func(bool) memory { return limited(left) },
 			}
 			write(c.text(60))
@@ -268,7 +268,7 @@ func TestRoomWhileParsing(t *testing.T) {
 				t.Fatal(err)
 			}
 			write(c.text(61))
-			left = 2 << 20
+			left = 1 << 20
 			b, err := s.read(false)
 			refused := err != nil && strings.Contains(err.Error(), "does not fit into memory")
 			if refused != c.refused {
