@@ -7,18 +7,20 @@ import (
 	"sync/atomic"
 )
 
-// The heap's rule: while little is live, garbage may be as much again, which is Go's default. From largeHeap on it may
-// be two fifths of what is live. A geo table alone is that large. A million records then take a third less memory, and
-// collecting more often costs little, since neither contains many pointers.
+// The heap's rule: garbage may be as much as what is live, which is Go's default, up to steadyGarbage. Of a large heap
+// it may be two fifths. A million records then take a third less memory, and collecting more often costs little, since
+// they contain few pointers. In between, a heap of some 50 MiB with thousands of endpoints is not small: each
+// collection takes processor time from queries and pages for ten milliseconds, so there should be few.
 //
-// While much is being read, the old and the new data are both live, and garbage comes on top. It is then limited to
-// pacedGarbage, but never to less than pacedPercent of what is live.
+// While much is being read, the old and the new data are both live, and garbage comes on top. From pacedHeap on it is
+// then limited to pacedGarbage, but never to less than pacedPercent of what is live.
 const (
-	largeHeap    = 32 << 20 // octets
-	smallPercent = 100
-	largePercent = 40
-	pacedGarbage = 32 << 20 // octets
-	pacedPercent = 10
+	smallPercent  = 100
+	steadyGarbage = 64 << 20 // octets
+	largePercent  = 40
+	pacedHeap     = 32 << 20 // octets
+	pacedGarbage  = 32 << 20 // octets
+	pacedPercent  = 10
 )
 
 // steady is the rule that this process follows; nil: Go's own, or the operator's.
@@ -101,10 +103,10 @@ func (h *heapRule) follow() {
 // percentFor returns how much garbage there may be, in percent of what is live.
 func percentFor(live uint64, paced bool) int {
 	switch {
-	case live < largeHeap:
-		return smallPercent
-	case paced:
+	case paced && live >= pacedHeap:
 		return int(min(largePercent, max(pacedPercent, pacedGarbage*100/live)))
+	case live <= steadyGarbage:
+		return smallPercent
 	}
-	return largePercent
+	return int(max(largePercent, steadyGarbage*100/live))
 }

@@ -18,8 +18,8 @@ func TestHeapRule(t *testing.T) {
 		h.follow()
 		return h.percent
 	}
-	large := make([]byte, largeHeap)
-	if got := collect(); got != largePercent {
+	large := make([]byte, 2*steadyGarbage)
+	if got := collect(); got < largePercent || got > smallPercent/2 {
 		t.Errorf("a large heap: %d %%", got)
 	}
 	runtime.KeepAlive(large)
@@ -46,13 +46,17 @@ func TestPercentFor(t *testing.T) {
 	}{
 		{0, false, 100},
 		{0, true, 100},
-		{largeHeap - 1, true, 100},
-		{largeHeap, false, 40},
-		{largeHeap, true, 40},
+		{pacedHeap - 1, true, 100},
+		{pacedHeap, true, 40},
+		{pacedHeap, false, 100},
+		{steadyGarbage, false, 100},
+		{steadyGarbage + 1, false, 99},
+		{2 * steadyGarbage, false, 50},
+		{steadyGarbage * 100 / 40, false, 40},
 		{pacedGarbage * 100 / 40, true, 40},
 		{2 * pacedGarbage, true, 40},
 		{4 * pacedGarbage, true, 25},
-		{4 * pacedGarbage, false, 40},
+		{4 * steadyGarbage, false, 40},
 		{8 * pacedGarbage, true, 12},
 		{1 << 40, true, 10},
 		{1 << 40, false, 40},
