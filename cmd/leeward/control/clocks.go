@@ -91,7 +91,7 @@ func judgeClocks(ahead map[string]time.Duration) (off []astray, most time.Durati
 		}
 		return strings.Compare(a, b)
 	})
-	if len(names) < 2 {
+	if len(names) == 0 {
 		return nil, 0, true
 	}
 	first, size := 0, 0
@@ -112,6 +112,17 @@ func judgeClocks(ahead map[string]time.Duration) (off []astray, most time.Durati
 		off = append(off, astray{name, ahead[name] - most})
 	}
 	return off, most, agreed
+}
+
+// others returns by how much most other vantages' clocks are ahead of this process's, and how many agree on that. It
+// returns 0 of them if none has been heard lately, or if no more than half agree.
+func (c *clocks) others(now time.Time) (ahead time.Duration, vantages int) {
+	all := c.ahead("", now)
+	off, ahead, agreed := judgeClocks(all)
+	if !agreed {
+		return 0, 0
+	}
+	return ahead, len(all) - len(off)
 }
 
 // figure returns by how many seconds this process's clock is ahead of most others. It is 0 if nobody can tell.

@@ -25,6 +25,20 @@ func (i Inside) Mine(as []health.Assignment) []health.Assignment {
 	return slices.DeleteFunc(as, func(a health.Assignment) bool { return !i.l.board.Mine(a.Target) })
 }
 
+// Apart is how the clocks of most other vantages differ from that of this process.
+type Apart struct {
+	Ahead    time.Duration // by how much they are ahead of it
+	Vantages int           // how many agree on that; 0: nobody can tell
+	Soon     bool          // nobody can tell yet, and the next heartbeats may
+}
+
+// Apart compares the clocks.
+func (i Inside) Apart() (a Apart) {
+	a.Ahead, a.Vantages = i.l.clocks.others(i.l.o.Now())
+	a.Soon = a.Vantages == 0 && (!i.l.fleet.synced || len(i.l.fleet.beats) > 0)
+	return a
+}
+
 // Server describes the loop's part of this server.
 func (i Inside) Server(now time.Time) admin.Server {
 	l := i.l

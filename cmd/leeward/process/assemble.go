@@ -97,6 +97,11 @@ func (r *run) assemble() error {
 		r.readEtcdCertificate()
 	}
 	var err error
+	if r.Edge && len(r.Listen) > 0 {
+		own := r.clock()
+		r.edge = &edge{own: own}
+		r.Clock = r.edge.clock
+	}
 	if r.geo, err = geo.NewWatcher(r.GeoDB, r.State, r.Log); r.geo == nil {
 		return err
 	} else if err != nil {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"leeward/cmd/leeward/control"
@@ -31,8 +32,13 @@ import (
 // come through etcd from the process that has the keys (signatory). With --state, both are kept on disk, so that a
 // restart needs neither etcd nor that process.
 type edge struct {
-	log    *slog.Logger
-	now    func() time.Time
+	log  *slog.Logger
+	now  func() time.Time // by which signatures are chosen, see clock
+	own  func() time.Time // this machine's
+	back atomic.Int64     // by how much now is behind own, a time.Duration
+
+	compared time.Time // when own was last compared with the vantages' clocks; belongs to run
+
 	etcd   *etcd.Cluster
 	loop   func() *control.Loop
 	ahead  *ahead
@@ -95,23 +101,23 @@ const (
 	nearEnd   = 4 * 24 * time.Hour
 )
 
-func newEdge(r *run) *edge {
-	e := &edge{
-		log: r.Log, now: r.clock(), etcd: r.etcd.Cluster, ahead: r.epochs.ahead, kept: r.kept,
-		loop:  func() *control.Loop { return r.loop },
-		zones: map[string]*edgeZone{}, came: map[string]bool{}, refused: map[slot]string{}, lost: map[string][]byte{},
-	}
+// open makes the edge of a run.
+func (e *edge) open(r *run) {
+	e.log, e.now, e.etcd, e.ahead, e.kept = r.Log, e.clock, r.etcd.Cluster, r.epochs.ahead, r.kept
+	e.loop = func() *control.Loop { return r.loop }
+	e.zones, e.came = map[string]*edgeZone{}, map[string]bool{}
+	e.refused, e.lost = map[slot]string{}, map[string][]byte{}
 	if r.State != "" {
 		e.state = filepath.Join(r.State, keptFolder)
 		e.folder = filepath.Join(e.state, "keys")
 		e.keep()
 	}
-	began := e.now()
+	began := e.own()
 	e.rolls = edgeRolls{
-		elapsed:  func() time.Duration { return e.now().Sub(began) },
+		elapsed:  func() time.Duration { return e.own().Sub(began) },
 		settings: r.signedZones, does: r.signs, rest: r.rests(),
 	}
-	e.gate = newGate(r.Log, r.clock())
+	e.gate = newGate(r.Log, e.now)
 	e.gate.deliver = func(b zones.Batch) { r.loop.Batch(b) }
 	e.gate.say = func(origin, what string) { r.loop.Awaits(origin, "change", what) }
 	e.gate.inService = func(f func(*catalog.Catalog)) error {
@@ -122,7 +128,39 @@ func newEdge(r *run) *edge {
 		turned(origin)
 		e.gate.turned(origin)
 	}
-	return e
+}
+
+// clock returns the time by which signatures are chosen. It is that of this machine unless that is hours ahead of the
+// clocks of most vantages. Then it is theirs: by its own, this server would answer with signatures that are not valid
+// yet, as those of the next day are there a day before. If it is not this clock that is wrong, older signatures do no
+// harm, for they are valid for 13 days.
+func (e *edge) clock() time.Time { return e.own().Add(-time.Duration(e.back.Load())) }
+
+// compare compares this machine's clock with those of the vantages. It does not wait for a busy loop.
+func (e *edge) compare(ctx context.Context) {
+	if time.Since(e.compared) < compareEvery {
+		return
+	}
+	limited, stop := context.WithTimeout(ctx, edgeTick/10)
+	defer stop()
+	var a control.Apart
+	if e.loop().Do(limited, func(i control.Inside) { a = i.Apart() }) != nil || a.Vantages == 0 {
+		return
+	}
+	e.compared = time.Now()
+	back := -a.Ahead
+	switch {
+	case back < mostApart:
+		back = 0
+	case a.Vantages < 2:
+		return // who is wrong?
+	}
+	if had := time.Duration(e.back.Load()); (back - had).Abs() < time.Minute {
+		return
+	}
+	e.back.Store(int64(back))
+	e.log.Error("this machine's clock and those of most vantages: signatures are chosen by the earlier", "ahead by",
+		back.Round(time.Second))
 }
 
 // ownSecret returns the secret in a file. It makes a new one if there is no file, or if the secret has the wrong size.
@@ -367,6 +405,7 @@ func (e *edge) run(ctx context.Context) {
 	defer follows.Wait()
 	follows.Go(func() { followSignatures(ctx, e.etcd, e.log, e.watch()) })
 	for range ticks(ctx, edgeTick) {
+		e.compare(ctx)
 		e.arrived()
 		e.gate.tick()
 		e.roll(ctx)
@@ -460,10 +499,15 @@ func (e *edge) late() {
 		}
 	}
 	e.refusals.Unlock()
+	back := time.Duration(e.back.Load())
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for origin, z := range e.zones {
 		text := what[origin]
+		if text == "" && back > 0 {
+			text = fmt.Sprintf("this server's clock is %s ahead of most vantages', so it chooses signatures by "+
+				"theirs; set the clock right", admin.Age(back.Seconds()))
+		}
 		if z.bad != "" {
 			text = "the keys that are handed out in etcd are not used: " + z.bad + "; where the signer's are new, as " +
 				"its own were lost, delete signatures/keys below --state and restart this server"

@@ -21,7 +21,7 @@ func (r *run) openSigning(o *control.LoopOptions) error {
 		r.kept = newKept(r.State, r.Log)
 		r.kept.days, r.kept.within, r.kept.looks = edgeDays, 0, edgeKeeps
 		r.epochs.kept, o.Edge = r.kept, true
-		r.edge = newEdge(r)
+		r.edge.open(r)
 		return r.registry.Register(edgeMetrics{r.edge})
 	}
 	state := r.State
@@ -44,6 +44,15 @@ func (r *run) openSigning(o *control.LoopOptions) error {
 		return nil
 	}
 	r.signatory = newSignatory(r.etcd.Cluster, r.Log, r.clock())
+	r.signatory.apart = func(ctx context.Context) control.Apart {
+		limited, stop := context.WithTimeout(ctx, signatoryLook/2)
+		defer stop()
+		var a control.Apart
+		if r.loop.Do(limited, func(i control.Inside) { a = i.Apart() }) != nil {
+			return control.Apart{Soon: true} // the loop is busy
+		}
+		return a
+	}
 	if err := r.registry.Register(writtenMetrics{r.signatory}); err != nil {
 		return err
 	}
