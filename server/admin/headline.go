@@ -161,30 +161,48 @@ func (h *headline) led(from []string) {
 }
 
 // meant returns the override that takes the target out, or nil if there is none. A region is also taken out by
-// overrides of all its pools. Then it is the one of the pool that comes back first.
+// overrides of all its pools, and a pool by those of all its endpoints. Then it is the one that ends first.
 func (s *Status) meant(target string) *Override {
 	for i := range s.Overrides {
 		if o := &s.Overrides[i]; o.Target == target && o.State != string(zones.Up) {
 			return o
 		}
 	}
-	region, is := strings.CutPrefix(target, "region/")
-	if !is {
-		return nil
-	}
 	var first *Override
-	for i := range s.Pools {
-		if p := &s.Pools[i]; p.Region == region {
-			o := s.meant("pool/" + p.Pool)
-			if o == nil {
-				return nil
-			}
-			if first == nil || o.Until != nil && (first.Until == nil || o.Until.Before(*first.Until)) {
-				first = o
-			}
+	for _, part := range s.parts(target) {
+		o := s.meant(part)
+		if o == nil {
+			return nil
+		}
+		if first == nil || o.Until != nil && (first.Until == nil || o.Until.Before(*first.Until)) {
+			first = o
 		}
 	}
 	return first
+}
+
+// parts returns the pools of a region and the endpoints of a pool, as overrides name them. It returns none of a pool of
+// which no endpoint has an override.
+func (s *Status) parts(target string) (parts []string) {
+	switch kind, name, _ := strings.Cut(target, "/"); kind {
+	case "region":
+		for i := range s.Pools {
+			if p := &s.Pools[i]; p.Region == name {
+				parts = append(parts, "pool/"+p.Pool)
+			}
+		}
+	case "pool":
+		within := func(o Override) bool { return strings.HasPrefix(o.Target, "endpoint/"+name+"/") }
+		if !slices.ContainsFunc(s.Overrides, within) {
+			return nil
+		}
+		for i := range s.Endpoints {
+			if e := &s.Endpoints[i]; e.Pool == name {
+				parts = append(parts, "endpoint/"+e.Endpoint)
+			}
+		}
+	}
+	return parts
 }
 
 // cause is how something is out: by an operator's override, or since when and by whose votes.

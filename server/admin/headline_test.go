@@ -213,6 +213,29 @@ func TestHeadline(t *testing.T) {
 			}
 			return s
 		}, "us-east is drained until 03:00 UTC (kernel)."},
+		{"an operator has drained all endpoints of a region, one by one", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			gone(s, 1)
+			s.Overrides = []admin.Override{
+				{Target: "endpoint/www-us-east/lb-1", State: "drain"},
+				{Target: "endpoint/www-us-east/lb-2", State: "drain", Until: &until, Reason: "kernel"},
+			}
+			if s.Hurts() {
+				t.Error("what an operator has taken out hurts")
+			}
+			return s
+		}, "us-east is drained until 03:00 UTC (kernel)."},
+		{"an operator has drained one endpoint, and the other is down", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			gone(s, 1)
+			fail(s, "timeout", at(2, 14), 3)
+			s.Overrides = []admin.Override{{Target: "endpoint/www-us-east/lb-1", State: "drain", Until: &until}}
+			if !s.Hurts() {
+				t.Error("an endpoint that nobody has taken out does not hurt")
+			}
+			return s
+		}, "us-east is out since 02:14 UTC (3 of 3 vantages: timeout). " +
+			"1 override is in force: endpoint/www-us-east/lb-1 (drain)."},
 		{"another pool of the region is out by itself", func() *admin.Status {
 			s := headlined(now, "eu-west", "us-east")
 			gone(s, 1)

@@ -251,6 +251,11 @@ func (h *headline) overridden(a *Status) {
 			told["pool/"+p.Pool] = true
 		}
 	}
+	for i := range h.Endpoints { // and these their pool
+		if e := &h.Endpoints[i]; told["pool/"+e.Pool] {
+			told["endpoint/"+e.Endpoint] = true
+		}
+	}
 	var names []string
 	add := func(target, state string) {
 		if !told[target] {
