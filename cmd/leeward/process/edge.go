@@ -220,7 +220,7 @@ func (e *edge) refuse(s slot, err error) {
 	}
 	e.refused[s] = err.Error()
 	e.refusing++
-	e.log.Warn("signatures are not used", "zone", s.origin, "key", s.name(), "why", err)
+	e.log.Warn("signatures are not used", "zone", s.origin, "key", e.etcd.Key(s.name()), "why", err)
 }
 
 // start hands over what was in use before the restart.
@@ -495,7 +495,7 @@ func (e *edge) late() {
 	e.refusals.Lock()
 	for s, why := range e.refused {
 		if what[s.origin] == "" {
-			what[s.origin] = fmt.Sprintf("signatures in etcd are not used, such as %s: %s", s.name(), why)
+			what[s.origin] = fmt.Sprintf("signatures in etcd are not used, such as %s: %s", e.etcd.Key(s.name()), why)
 		}
 	}
 	e.refusals.Unlock()

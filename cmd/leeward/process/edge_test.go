@@ -455,6 +455,26 @@ func (c *cluster) signatures() map[string][]byte {
 	return all
 }
 
+// awaitAhead waits until a signer has written all signatures of today and tomorrow. Its metric says that it is ahead
+// some seconds before.
+func (c *cluster) awaitAhead(signer *member, zone rr.Name) {
+	c.t.Helper()
+	today := dnssec.EpochAt(zone, time.Now())
+	signer.await("it is a day ahead", func() string {
+		there := c.signatures()
+		for _, of := range []dnssec.Epoch{today, today.Next()} {
+			if k := slot(zone, of.Number, dnssec.WholeChunk); there[k] == nil {
+				return "no " + k
+			}
+		}
+		return ""
+	})
+}
+
+func slot(zone rr.Name, epoch int64, chunk string) string {
+	return fmt.Sprintf("/leeward.signatures/%s/%d/%s", rr.TrimDot(zone.String()), epoch, chunk)
+}
+
 // TestEdgeRefuses: anything forged, half written, old or foreign in etcd is not used, and reported, and a signer
 // removes it. Two signers reach one state and keep it.
 func TestEdgeRefuses(t *testing.T) {

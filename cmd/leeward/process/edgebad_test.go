@@ -49,10 +49,10 @@ func TestEdgeKeepsWhatIsGood(t *testing.T) {
 	s := signer(t, c, "sign", folder)
 	runs := serve(t, edge("runs", c, ""))
 	want := runs.holds(keys)
-	s.awaitMetric(`leeward_sign_zones{state="ahead"}`, 1, 1)
+	name, _ := rr.ParseName("example.test")
+	c.awaitAhead(s, name)
 	s.end()
 
-	name, _ := rr.ParseName("example.test")
 	other, _ := rr.ParseName("other.test")
 	foreign, _ := keyFolder(t, "other.test")
 	strange, _ := keyFolder(t, "example.test")
@@ -78,8 +78,8 @@ func TestEdgeKeepsWhatIsGood(t *testing.T) {
 		return b
 	}
 	older := dnssec.AppendChunk(nil, name, epoch-1, all())
-	below := strings.Replace(chunk, fmt.Sprintf("/%d/", epoch), fmt.Sprintf("/%d/", epoch-1), 1)
-	whole := below[:strings.LastIndexByte(below, '/')+1] + dnssec.WholeChunk
+	below := slot(name, epoch-1, chunk[strings.LastIndexByte(chunk, '/')+1:])
+	whole := slot(name, epoch-1, dnssec.WholeChunk)
 
 	put := func(values map[string][]byte) { // nil: the key is removed
 		t.Helper()

@@ -371,7 +371,7 @@ func (g *signatory) put(ctx context.Context, s slot, value []byte, revision int6
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.name(), err)
+		return fmt.Errorf("%s: %w", g.etcd.Key(s.name()), err)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -417,7 +417,8 @@ func (g *signatory) repair(ctx context.Context, origin string, signer *dnssec.Si
 	now, next := signer.Generations()
 	for s, revision := range spoilt {
 		if s.epoch == now.Epoch.Number || next != nil && s.epoch == next.Epoch.Number {
-			g.log.Warn("a chunk of signatures in etcd is damaged or none of the zone: it is removed", "key", s.name())
+			g.log.Warn("a chunk of signatures in etcd is damaged or none of the zone: it is removed",
+				"key", g.etcd.Key(s.name()))
 			*err = errors.Join(*err, g.remove(ctx, s, revision))
 		}
 	}
@@ -457,7 +458,7 @@ func (g *signatory) write(ctx context.Context, origin string, name rr.Name, of *
 	}
 	for chunk := range wrong {
 		s := slot{origin, epoch, chunk}
-		g.log.Warn("a chunk in etcd has signatures that do not hold: it is removed", "key", s.name())
+		g.log.Warn("a chunk in etcd has signatures that do not hold: it is removed", "key", g.etcd.Key(s.name()))
 		g.mu.Lock()
 		revision := z.revisions[s]
 		g.mu.Unlock()
