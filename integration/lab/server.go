@@ -30,6 +30,8 @@ type Server struct {
 	Clock   *wallClock              // nil: the machine's
 	Within  []string                // a command before its own; usually none
 	HTTP    http.Client
+
+	ran []*Process // all of them, in order
 }
 
 // Serve starts `leeward serve` on loopback with ports of its own and waits until it is ready.
@@ -73,6 +75,21 @@ func (s *Server) Start(t testing.TB) {
 	}
 	s.Process = StartWith(t, s.Host, "leeward "+s.Name, env, append(slices.Clone(s.Within), s.Argv...)...)
 	s.Current.Store(s.Process)
+	s.ran = append(s.ran, s.Process)
+}
+
+// Logged returns what the server has logged between two times by its clock, also before it was started again.
+func (s *Server) Logged(from, until time.Time) string {
+	var b strings.Builder
+	for _, p := range s.ran {
+		for line := range strings.Lines(p.Out.String()) {
+			first, _, _ := strings.Cut(strings.TrimPrefix(line, "time="), " ")
+			if at, err := time.Parse(time.RFC3339, first); err == nil && !at.Before(from) && at.Before(until) {
+				b.WriteString(line)
+			}
+		}
+	}
+	return b.String()
 }
 
 // Ready waits for /readyz.

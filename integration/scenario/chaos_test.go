@@ -349,6 +349,7 @@ func (c *chaos) judge() {
 	faults := map[*sighting]string{}
 	count := map[string]int{}
 	queries := 0
+	var first *sighting // that was wrong
 	for _, k := range c.tracks.each() {
 		for _, s := range k.sightings {
 			queries++
@@ -365,6 +366,9 @@ func (c *chaos) judge() {
 			if kind == "" || kind == "excused" {
 				continue
 			}
+			if kind == "wrong" && (first == nil || s.sent.Before(first.sent)) {
+				first = s
+			}
 			if count[kind]++; count[kind] <= 10 {
 				c.t.Errorf("%s: %s, asked %v for clients in %s at %.3f s, answered after %v %v: %s", kind, s.server,
 					s.question, s.client.Name,
@@ -378,6 +382,14 @@ func (c *chaos) judge() {
 		queries, count["wrong"], count["refused"], count["lost"])
 	if s := c.stalls.Between(c.zero, c.end); s > 0 {
 		fmt.Fprintf(&b, "the machine stood still for %v in all; bounds were given that\n", s.Round(time.Millisecond))
+	}
+	if first != nil {
+		from, until := first.sent.Add(-5*time.Second), first.received.Add(time.Second)
+		fmt.Fprintf(&b, "first wrong answer at %.3f s; around it the machine stood still for %v, and was logged:\n",
+			first.sent.Sub(c.zero).Seconds(), c.stalls.Between(from, until).Round(time.Millisecond))
+		for _, r := range c.w.Regions {
+			fmt.Fprintf(&b, "%s:\n%s", r.Server.Name, r.Server.Logged(from, until))
+		}
 	}
 	c.t.Log(b.String())
 	if c.t.Failed() {

@@ -164,6 +164,28 @@ func TestTruth(t *testing.T) {
 	}
 }
 
+// TestTruthOfStalls: what the judge of chaos lets pass where the machine stood still for as long as a probe waits.
+func TestTruthOfStalls(t *testing.T) {
+	regions := lab.NewRegions()
+	at := time.Unix(1e9, 0)
+	for _, c := range []struct {
+		stood     time.Duration
+		addresses []netip.Addr
+		right     bool
+	}{
+		{lab.Usual.Timeout - time.Millisecond, regions[0].Addresses(false)[:1], false},
+		{lab.Usual.Timeout, regions[0].Addresses(false)[:1], true},
+		{lab.Usual.Timeout, regions[1].Addresses(false), true},
+		{lab.Usual.Timeout, []netip.Addr{regions[0].Addresses(false)[0], regions[1].Addresses(false)[0]}, false},
+	} {
+		x := &truth{regions: regions, stood: func(time.Time, time.Time) time.Duration { return c.stood }}
+		s := &sighting{server: "eu", client: regions[0], sent: at, received: at, addresses: c.addresses}
+		if why := x.wrong(lab.Usual, s); (why == "") != c.right {
+			t.Errorf("%v after %v is right: %v, want %v (%s)", c.addresses, c.stood, why == "", c.right, why)
+		}
+	}
+}
+
 // TestLonely: when a resolver may get no answer.
 func TestLonely(t *testing.T) {
 	at := func(s float64) time.Time { return time.Unix(1e9, 0).Add(time.Duration(s * float64(time.Second))) }
