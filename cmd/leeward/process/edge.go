@@ -130,39 +130,6 @@ func (e *edge) open(r *run) {
 	}
 }
 
-// clock returns the time by which signatures are chosen. It is that of this machine unless that is hours ahead of the
-// clocks of most vantages. Then it is theirs: by its own, this server would answer with signatures that are not valid
-// yet, as those of the next day are there a day before. If it is not this clock that is wrong, older signatures do no
-// harm, for they are valid for 13 days.
-func (e *edge) clock() time.Time { return e.own().Add(-time.Duration(e.back.Load())) }
-
-// compare compares this machine's clock with those of the vantages. It does not wait for a busy loop.
-func (e *edge) compare(ctx context.Context) {
-	if time.Since(e.compared) < compareEvery {
-		return
-	}
-	limited, stop := context.WithTimeout(ctx, edgeTick/10)
-	defer stop()
-	var a control.Apart
-	if e.loop().Do(limited, func(i control.Inside) { a = i.Apart() }) != nil || a.Vantages == 0 {
-		return
-	}
-	e.compared = time.Now()
-	back := -a.Ahead
-	switch {
-	case back < mostApart:
-		back = 0
-	case a.Vantages < 2:
-		return // who is wrong?
-	}
-	if had := time.Duration(e.back.Load()); (back - had).Abs() < time.Minute {
-		return
-	}
-	e.back.Store(int64(back))
-	e.log.Error("this machine's clock and those of most vantages: signatures are chosen by the earlier", "ahead by",
-		back.Round(time.Second))
-}
-
 // ownSecret returns the secret in a file. It makes a new one if there is no file, or if the secret has the wrong size.
 // If the file cannot be read, it stays: a new secret would make everything kept under the old one useless.
 func ownSecret(path string) ([]byte, error) {

@@ -25,17 +25,7 @@ func TestPagesStarveNobody(t *testing.T) {
 	c.putAll(resources)
 	p := serve(t, settings("a", c))
 	p.awaitAnswer("www.example.test", "192.0.2.1")
-	p.await("it is ready", func() string {
-		r, err := http.Get("http://" + p.Admin + "/readyz")
-		if err != nil {
-			return err.Error()
-		}
-		r.Body.Close()
-		if r.StatusCode != http.StatusOK {
-			return r.Status
-		}
-		return ""
-	})
+	p.awaitReady()
 	dial := func(from string) (net.Conn, error) {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Minute}
 		return d.Dial("tcp", p.Admin)

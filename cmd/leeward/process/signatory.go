@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"leeward/cmd/leeward/control"
-	"leeward/server/admin"
 	"leeward/zones/dnssec"
 	"leeward/zones/etcd"
 	"leeward/zones/rr"
@@ -48,16 +47,6 @@ type signatory struct {
 	clock   signerClock
 }
 
-// signerClock is how a signer's clock differs from those of most vantages. Signatures have the day of the signer's
-// clock. If that is far from the others', they are not valid yet where they are used, or no longer; and those of the
-// others' day would be removed as old. So neither is done then. Nobody's clock is used in place of the signer's: who
-// can write to etcd could have it sign for next year.
-type signerClock struct {
-	began    time.Time     // when the first comparison was tried
-	compared time.Time     // when it was last compared; zero: never
-	apart    control.Apart // as last known
-}
-
 // foundZone is what etcd has of a zone.
 type foundZone struct {
 	*dnssec.Received
@@ -75,9 +64,6 @@ const (
 	signatoryClean = time.Minute            // how often to look for what is old
 	signatoryLimit = 10 * time.Second       // for one write
 	smallChunk     = 256                    // number of signatures; a chunk with fewer is enlarged
-	compareEvery   = 5 * time.Second        // how often to compare clocks
-	compareWait    = 3 * time.Second        // how long to wait for heartbeats to compare with, before the first write
-	mostApart      = 12 * time.Hour         // clocks that differ by less do no harm, as days overlap
 )
 
 func newSignatory(cluster *etcd.Cluster, log *slog.Logger, now func() time.Time) *signatory {
@@ -266,60 +252,6 @@ func (g *signatory) turn(ctx context.Context) (err error) {
 		err = g.clean(ctx, s)
 	}
 	return err
-}
-
-// compare compares this process's clock with those of the vantages. It returns false while they are about to be heard.
-func (g *signatory) compare(ctx context.Context) bool {
-	c, now := &g.clock, time.Now()
-	if g.apart == nil || !c.compared.IsZero() && now.Sub(c.compared) < compareEvery {
-		return true
-	}
-	if c.began.IsZero() {
-		c.began = now
-	}
-	a := g.apart(ctx)
-	more := a.Soon || a.Vantages == 1 && a.Ahead.Abs() >= mostApart // others may say the same
-	if more && c.compared.IsZero() && now.Sub(c.began) < compareWait {
-		return false
-	}
-	c.compared = now
-	if a.Vantages > 0 && (a.Vantages != c.apart.Vantages || (a.Ahead-c.apart.Ahead).Abs() > time.Minute) {
-		if c.apart = a; c.wrong() {
-			g.log.Error("the clock of this machine, or those of most vantages, are wrong: set them right",
-				"this one is", c.text())
-		}
-	} // else what was last known counts: a clock does not become right because nobody is heard
-	return true
-}
-
-// wrong reports whether the clocks are so far apart that it matters.
-func (c *signerClock) wrong() bool { return c.apart.Vantages > 0 && c.apart.Ahead.Abs() >= mostApart }
-
-func (c *signerClock) text() string {
-	word := "ahead of"
-	if c.apart.Ahead > 0 {
-		word = "behind"
-	}
-	return fmt.Sprintf("%s %s the vantages'", admin.Age(c.apart.Ahead.Abs().Seconds()), word)
-}
-
-// useless returns an error if the signatures of an epoch would be valid for nobody whose clock is as most vantages'.
-// The word of a single vantage does not count: its clock may be the one that is wrong.
-func (g *signatory) useless(name rr.Name, e dnssec.Epoch) error {
-	theirs := g.now().Add(g.clock.apart.Ahead)
-	switch {
-	case !g.clock.wrong() || g.clock.apart.Vantages < 2:
-	case e.Number > lastEpoch(name, theirs):
-		return fmt.Errorf("the clock of its machine is %s: its signatures would not be valid yet", g.clock.text())
-	case !theirs.Before(e.Expires()):
-		return fmt.Errorf("the clock of its machine is %s: its signatures would have expired", g.clock.text())
-	}
-	return nil
-}
-
-// lastEpoch returns the number of the last epoch that a signer whose clock is about right signs at a time.
-func lastEpoch(name rr.Name, at time.Time) int64 {
-	return dnssec.EpochAt(name, at.Add(mostApart)).Next().Number
 }
 
 // handOut writes the public parts of a zone's keys, and how far their roll is, unless etcd has them. Another signer may
